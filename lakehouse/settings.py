@@ -90,9 +90,7 @@ class Settings(BaseSettings):
     nightly_cron: str = Field("0 2 * * *", description="When `nightly_pipeline` runs (02:00 by default).")
     schedules_on: bool = Field(True, description="Whether schedules and sensors start switched on.")
     sensor_interval_seconds: int = Field(30, ge=5, description="How often the file sensors look, in seconds.")
-    run_retention_days: int = Field(
-        30, ge=1, description="Runs and their event logs are kept this many days."
-    )
+    run_retention_days: int = Field(30, ge=1, description="Runs and their event logs are kept this many days.")
     retry_max: int = Field(3, ge=0, description="Retries of a step after a transient failure.")
     retry_delay_seconds: float = Field(
         60, ge=0, description="Wait before the first retry, in seconds; doubles each time."
@@ -102,9 +100,7 @@ class Settings(BaseSettings):
         gt=0,
         description="Overrides the declared maximum age of the newest batch, in hours, for every source.",
     )
-    accept_stale: bool = Field(
-        False, description="Accept data older than the declared freshness (history loads)."
-    )
+    accept_stale: bool = Field(False, description="Accept data older than the declared freshness (history loads).")
     enabled_sources: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Comma-separated source names to load; empty: all that are declared."
     )
@@ -166,9 +162,7 @@ class Settings(BaseSettings):
     def _one_server_or_two(self) -> Settings:
         if (self.state_url is None) != (self.marts_url is None):
             missing = "LAKEHOUSE_STATE_URL" if self.state_url is None else "LAKEHOUSE_MARTS_URL"
-            raise ValueError(
-                f"{missing} is missing: set both Postgres URLs, or neither for the embedded server"
-            )
+            raise ValueError(f"{missing} is missing: set both Postgres URLs, or neither for the embedded server")
         return self
 
     # -- derived ------------------------------------------------------------------------------------
