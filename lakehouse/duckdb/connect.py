@@ -17,9 +17,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 
-def connect(
-    settings: Settings, path: Path | str = ":memory:", *, read_only: bool = False
-) -> DuckDBPyConnection:
+def connect(settings: Settings, path: Path | str = ":memory:", *, read_only: bool = False) -> DuckDBPyConnection:
     """Open DuckDB in UTC with the configured limits; the lake's S3 secret is set when the lake is on S3.
 
     Args:
@@ -42,9 +40,9 @@ def connect(
             "memory_limit": settings.memory_limit,
             "threads": settings.threads,
             "temp_directory": str(spill),
-            "TimeZone": "UTC",
         },
     )
+    connection.execute("SET TimeZone = 'UTC'")
     if settings.lake_root.startswith("s3://"):
         connection.execute("LOAD httpfs")
         connection.execute(f"CREATE OR REPLACE TEMPORARY SECRET lake ({', '.join(s3_secret(settings))})")

@@ -116,8 +116,7 @@ def _locked(
                 who = _read_holder(path)
                 if time.monotonic() >= deadline:
                     raise BusyError(
-                        f"The warehouse {warehouse} is in use by {who or 'another process'};"
-                        f" waited {timeout:.0f} s.",
+                        f"The warehouse {warehouse} is in use by {who or 'another process'}; waited {timeout:.0f} s.",
                         remedy="Wait for it to finish (`lakehouse status` shows running work), or raise "
                         "LAKEHOUSE_LOCK_TIMEOUT_SECONDS.",
                     ) from None

@@ -1,0 +1,192 @@
+"""What is known about assets and their checks between runs: the table the gates read and ``status`` shows.
+
+What belongs here: reading and writing ``data_platform.asset_status``, ``check_status`` and ``alert_history``.
+What does not: Dagster's event log (history and pages are its business) and the ingestion ledger.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import connection as Connection
+
+
+@dataclass(frozen=True)
+class AssetResult:
+    """How one asset came out of one run: rows it holds, version of its data, or why it failed."""
+
+    asset_key: str
+    ok: bool
+    rows: int | None = None
+    reason: str | None = None
+    data_version: str | None = None
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """How one check came out; ``severity`` is ``error`` (blocks what is downstream) or ``warn``."""
+
+    asset_key: str
+    check_name: str
+    passed: bool
+    severity: str
+    message: str = ""
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Blocker:
+    """Why an asset upstream holds up what is downstream of it."""
+
+    asset_key: str
+    what: str
+    since: datetime | None
+
+    def __str__(self) -> str:
+        since = f" (since {self.since:%Y-%m-%d %H:%M} UTC)" if self.since else ""
+        return f"{self.asset_key}: {self.what}{since}"
+
+
+def mark_building(connection: Connection, asset_keys: Iterable[str], run_id: str) -> None:
+    """Note, before the work starts, that these assets are being built: a killed process then leaves a trace."""
+    with connection, connection.cursor() as cursor:
+        for key in sorted(asset_keys):
+            cursor.execute(
+                "insert into data_platform.asset_status (asset_key, status, run_id, started_at)"
+                " values (%s, 'building', %s, now())"
+                " on conflict (asset_key) do update set status = 'building', run_id = excluded.run_id,"
+                " started_at = excluded.started_at, finished_at = null",
+                (key, run_id),
+            )
+
+
+def record(connection: Connection, run_id: str, assets: Sequence[AssetResult], checks: Sequence[CheckResult]) -> None:
+    """Store the results of one step in one transaction."""
+    with connection, connection.cursor() as cursor:
+        for asset in sorted(assets, key=lambda item: item.asset_key):
+            cursor.execute(
+                "insert into data_platform.asset_status as s (asset_key, status, run_id, started_at, finished_at,"
+                " last_ok_at, rows, reason, failing_since, data_version)"
+                " values (%(key)s, %(status)s, %(run)s, now(), now(), case when %(ok)s then now() end, %(rows)s,"
+                " %(reason)s, case when not %(ok)s then now() end, %(version)s)"
+                " on conflict (asset_key) do update set status = excluded.status, run_id = excluded.run_id,"
+                " finished_at = now(), reason = excluded.reason,"
+                " last_ok_at = coalesce(excluded.last_ok_at, s.last_ok_at),"
+                " rows = case when %(ok)s then excluded.rows else s.rows end,"
+                " failing_since = case when %(ok)s then null else coalesce(s.failing_since, now()) end,"
+                " data_version = case when %(ok)s then excluded.data_version else s.data_version end",
+                {
+                    "key": asset.asset_key,
+                    "status": "ok" if asset.ok else "failed",
+                    "run": run_id,
+                    "ok": asset.ok,
+                    "rows": asset.rows,
+                    "reason": asset.reason,
+                    "version": asset.data_version,
+                },
+            )
+        for check in sorted(checks, key=lambda item: (item.asset_key, item.check_name)):
+            cursor.execute(
+                "insert into data_platform.check_status (asset_key, check_name, passed, severity, blocking, message,"
+                " metadata, run_id, checked_at) values (%s, %s, %s, %s, %s, %s, %s, %s, now())"
+                " on conflict (asset_key, check_name) do update set passed = excluded.passed,"
+                " severity = excluded.severity, blocking = excluded.blocking, message = excluded.message,"
+                " metadata = excluded.metadata, run_id = excluded.run_id, checked_at = excluded.checked_at",
+                (
+                    check.asset_key,
+                    check.check_name,
+                    check.passed,
+                    check.severity,
+                    check.severity == "error",
+                    check.message,
+                    json.dumps(check.metadata, default=str),
+                    run_id,
+                ),
+            )
+
+
+def release_interrupted(connection: Connection, run_id: str, reason: str) -> list[str]:
+    """Turn what a dead run left as "building" into failed, with a reason; return the asset keys."""
+    with connection, connection.cursor() as cursor:
+        cursor.execute(
+            "update data_platform.asset_status set status = 'failed', reason = %s, finished_at = now(),"
+            " failing_since = coalesce(failing_since, now())"
+            " where run_id = %s and status = 'building' returning asset_key",
+            (reason, run_id),
+        )
+        return [row[0] for row in cursor.fetchall()]
+
+
+def blockers(
+    connection: Connection, upstream: Iterable[str], *, run_id: str, known_checks: frozenset[str] | None = None
+) -> list[Blocker]:
+    """What the stored results say against building on these assets (design decision 9).
+
+    An asset that was never built is not a blocker: dbt names the missing relation itself. An asset that this very run
+    is building is not one either.
+
+    Args:
+        connection: to the state database.
+        upstream: asset keys above the ones to be built.
+        run_id: the asking run.
+        known_checks: ``asset:check`` names that still exist; results of checks that were removed do not count.
+    """
+    keys = sorted(set(upstream))
+    found: list[Blocker] = []
+    with connection, connection.cursor() as cursor:
+        cursor.execute(
+            "select asset_key, status, reason, coalesce(failing_since, started_at) from data_platform.asset_status"
+            " where asset_key = any(%s) and status <> 'ok' and not (status = 'building' and run_id = %s)"
+            " order by asset_key",
+            (keys, run_id),
+        )
+        for key, status, reason, since in cursor.fetchall():
+            what = f"failed: {reason}" if status == "failed" else "its last build has not finished"
+            found.append(Blocker(key, what, since))
+        cursor.execute(
+            "select asset_key, check_name, message, checked_at from data_platform.check_status"
+            " where asset_key = any(%s) and blocking and not passed order by asset_key, check_name",
+            (keys,),
+        )
+        for key, name, message, since in cursor.fetchall():
+            if known_checks is None or f"{key}:{name}" in known_checks:
+                found.append(Blocker(key, f"check {name} failed: {message}", since))
+    return found
+
+
+def raise_alert(
+    connection: Connection,
+    *,
+    severity: str,
+    kind: str,
+    subject: str,
+    message: str,
+    remedy: str = "",
+    run_id: str | None = None,
+    details: dict[str, Any] | None = None,
+) -> bool:
+    """Write an alert unless the same one (kind, subject) is open already; return whether it was new."""
+    with connection, connection.cursor() as cursor:
+        cursor.execute(
+            "insert into data_platform.alert_history (raised_at, severity, kind, subject, message, remedy, details,"
+            " run_id) select now(), %s, %s, %s, %s, %s, %s, %s where not exists (select 1 from"
+            " data_platform.alert_history where kind = %s and subject = %s and resolved_at is null)",
+            (severity, kind, subject, message, remedy, json.dumps(details or {}, default=str), run_id, kind, subject),
+        )
+        return bool(cursor.rowcount)
+
+
+def resolve_alerts(connection: Connection, *, kind: str, subjects: Sequence[str]) -> int:
+    """Close open alerts of this kind about these subjects; return how many."""
+    with connection, connection.cursor() as cursor:
+        cursor.execute(
+            "update data_platform.alert_history set resolved_at = now()"
+            " where kind = %s and subject = any(%s) and resolved_at is null",
+            (kind, list(subjects)),
+        )
+        return int(cursor.rowcount)
