@@ -1,0 +1,206 @@
+"""The lake in a local directory.
+
+What belongs here: files and directories, made atomic and durable. What does not: anything about their content.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import shutil
+import stat as modes
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO
+
+from lakehouse.errors import ConfigError, LakehouseError
+from lakehouse.storage.lake import ChangedError, Lake, LakeObject, ObjectKind, checked_key
+
+
+class LocalLake(Lake):
+    """A directory; keys are paths below it."""
+
+    atomic_arrival = False
+
+    def __init__(self, root: Path) -> None:
+        self._path = root
+        self.root = str(root)
+
+    def check(self) -> None:
+        """See :meth:`Lake.check`; the directory is made if it is missing."""
+        try:
+            self._path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(
+                f"The lake directory {self.root} cannot be made: {error.strerror}.",
+                remedy="Set LAKEHOUSE_LAKE_URL or LAKEHOUSE_DATA_DIR to a directory you may write to.",
+            ) from error
+        if not os.access(self._path, os.R_OK | os.W_OK | os.X_OK):
+            raise ConfigError(
+                f"The lake directory {self.root} may not be read and written by this user.",
+                remedy=f"Grant access (chmod u+rwx {self.root}) or set LAKEHOUSE_LAKE_URL to another directory.",
+            )
+
+    def list(self, folder: str) -> Iterator[LakeObject]:
+        """See :meth:`Lake.list`."""
+        base = self._file(folder)
+        try:
+            with os.scandir(base) as entries:
+                names = sorted(entry.name for entry in entries if not entry.name.startswith("."))
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise ConfigError(
+                f"The folder {base} cannot be listed: {error.strerror}.",
+                remedy=f"It must be a directory this user may read (chmod u+rx {base}).",
+            ) from error
+        for name in names:
+            # Whatever goes away between the listing and the look was not there to begin with.
+            with contextlib.suppress(FileNotFoundError):
+                yield self.stat(f"{folder.rstrip('/')}/{name}")
+
+    def walk(self, folder: str) -> Iterator[LakeObject]:
+        """See :meth:`Lake.walk`; linked directories are not entered (they may form a loop)."""
+        found = []
+        for path, folders, files in os.walk(self._file(folder)):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            found += [Path(path, name) for name in files if not name.startswith(".")]
+        for key in sorted(file.relative_to(self._path).as_posix() for file in found):
+            with contextlib.suppress(FileNotFoundError):
+                yield self.stat(key)
+
+    def stat(self, key: str) -> LakeObject:
+        """See :meth:`Lake.stat`; a dangling link is returned as such."""
+        file = self._file(key)
+        kind: ObjectKind
+        try:
+            state = file.stat()
+            if modes.S_ISREG(state.st_mode):
+                kind = "file"
+            elif modes.S_ISDIR(state.st_mode):
+                kind = "directory"
+            else:
+                kind = "other"
+        except OSError as error:
+            if error.errno not in {errno.ENOENT, errno.ELOOP, errno.ENOTDIR}:
+                raise
+            try:
+                state = file.lstat()
+            except NotADirectoryError:
+                raise FileNotFoundError(errno.ENOENT, "no such object", key) from None
+            kind = "dangling"
+        return LakeObject(
+            key=key,
+            size=state.st_size,
+            modified=datetime.fromtimestamp(state.st_mtime, UTC),
+            version=_version(state),
+            kind=kind,
+        )
+
+    def open(self, key: str) -> BinaryIO:
+        """See :meth:`Lake.open`."""
+        return self._file(key).open("rb")
+
+    def write(self, key: str, data: bytes | Path) -> None:
+        """See :meth:`Lake.write`: a dot-named neighbour, fsync, rename, fsync of the folder."""
+        target = self._file(key)
+        with self._staged(target) as fresh:
+            with fresh.open("wb") as stream:
+                if isinstance(data, Path):
+                    with data.open("rb") as source:
+                        shutil.copyfileobj(source, stream, 1 << 20)
+                else:
+                    stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+            fresh.replace(target)
+
+    def copy(self, source: str, target: str) -> None:
+        """See :meth:`Lake.copy`."""
+        self.write(target, self._file(source))
+
+    def move(self, source: str, target: str, *, expected: LakeObject | None = None) -> None:
+        """See :meth:`Lake.move`.
+
+        A rename keeps modification time and inode, so the version is compared after it, when nobody can replace the
+        file under our hands any more; a newer file is put back, without replacing an even newer one.
+        """
+        old, new = self._file(source), self._file(target)
+        if os.path.lexists(new):
+            raise FileExistsError(errno.EEXIST, "the target exists", target)
+        changed = ChangedError(
+            f"{source} was replaced while it was looked at.", remedy="Nothing to do: the next run looks again."
+        )
+        _make_folder(new.parent)
+        if old.is_symlink():
+            if expected is not None and self.stat(source).version != expected.version:
+                raise changed
+            _move_link(old, new)
+        else:
+            old.rename(new)
+            if expected is not None and self.stat(target).version != expected.version:
+                with contextlib.suppress(FileExistsError):
+                    os.link(new, old, follow_symlinks=False)
+                    new.unlink()
+                raise changed
+        _sync_folder(new.parent)
+        _sync_folder(old.parent)
+
+    def delete(self, key: str) -> None:
+        """See :meth:`Lake.delete`."""
+        file = self._file(key)
+        file.unlink(missing_ok=True)
+        if file.parent.is_dir():
+            _sync_folder(file.parent)
+
+    def fingerprint(self, item: LakeObject) -> str:
+        """See :meth:`Lake.fingerprint`."""
+        with self._file(item.key).open("rb") as stream:
+            return "sha256:" + hashlib.file_digest(stream, "sha256").hexdigest()
+
+    def _file(self, key: str) -> Path:
+        return self._path / checked_key(key)
+
+    @contextlib.contextmanager
+    def _staged(self, target: Path) -> Iterator[Path]:
+        _make_folder(target.parent)
+        fresh = target.with_name(f".{uuid.uuid4().hex}.tmp")
+        try:
+            yield fresh
+            _sync_folder(target.parent)
+        except OSError as error:
+            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+                raise LakehouseError(
+                    f"There is no space left to write {target}.", remedy="Free space on the disk and run again."
+                ) from error
+            raise
+        finally:
+            fresh.unlink(missing_ok=True)
+
+
+def _version(state: os.stat_result) -> str:
+    return f"{state.st_mtime_ns}-{state.st_size}-{state.st_ino}"
+
+
+def _move_link(old: Path, new: Path) -> None:
+    """Move the link, not its target; a relative one is made absolute, or it would point elsewhere from there."""
+    new.symlink_to(old.parent / old.readlink())
+    old.unlink()
+
+
+def _make_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+        _sync_folder(folder.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
