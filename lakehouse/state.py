@@ -79,7 +79,7 @@ def record(connection: Connection, run_id: str, assets: Sequence[AssetResult], c
                 " last_ok_at = coalesce(excluded.last_ok_at, s.last_ok_at),"
                 " rows = case when %(ok)s then excluded.rows else s.rows end,"
                 " failing_since = case when %(ok)s then null else coalesce(s.failing_since, now()) end,"
-                " data_version = case when %(ok)s then excluded.data_version else s.data_version end",
+                " data_version = coalesce(excluded.data_version, s.data_version)",
                 {
                     "key": asset.asset_key,
                     "status": "ok" if asset.ok else "failed",
@@ -157,6 +157,20 @@ def blockers(
             if known_checks is None or f"{key}:{name}" in known_checks:
                 found.append(Blocker(key, f"check {name} failed: {message}", since))
     return found
+
+
+def checked_through(connection: Connection, asset_keys: Sequence[str]) -> int:
+    """Up to which arrival sequence the blocking checks of all these staging assets have passed; 0 if never."""
+    if not asset_keys:
+        return 0
+    with connection, connection.cursor() as cursor:
+        cursor.execute(
+            "select count(*), min(data_version::bigint) from data_platform.asset_status"
+            " where asset_key = any(%s) and data_version is not null",
+            (list(asset_keys),),
+        )
+        known, lowest = cursor.fetchone() or (0, None)
+        return int(lowest) if known == len(asset_keys) else 0
 
 
 def raise_alert(

@@ -1,0 +1,67 @@
+# The commands of the project. `make` alone lists them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+LOCKED := --quiet --disable-pip-version-check --no-deps --require-hashes
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run up test prove lint types docs bench lock clean minio
+
+help: ## List the commands
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+
+$(BIN)/python:
+	@deploy/check-python $(PYTHON)
+	@$(PYTHON) -m venv $(VENV)
+
+# Stamps, so that a second `make run` installs nothing.
+$(VENV)/.runtime: requirements/runtime.txt pyproject.toml | $(BIN)/python
+	@echo "Installing the locked environment into $(VENV) (about a minute the first time) …"
+	@$(BIN)/python -m pip install $(LOCKED) -r requirements/runtime.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
+	@echo "Installing the development tools …"
+	@$(BIN)/python -m pip install $(LOCKED) -r requirements/dev.txt
+	@touch $@
+
+setup: $(VENV)/.runtime ## Install the locked environment
+
+run: setup ## Set up, sample data if the lake is empty, then raw → staging → curated → marts
+	@$(BIN)/lakehouse sample bioreactor --if-empty
+	@$(BIN)/lakehouse run
+
+up: setup ## Start Postgres, Dagster webserver, daemon and code server; Ctrl-C stops them
+	@$(BIN)/lakehouse up
+
+test: $(VENV)/.dev ## The tests (minutes)
+	@$(BIN)/python -m pytest -m "not prove" -n 2 --cov --cov-report=term
+
+prove: $(VENV)/.dev minio ## The long proofs
+	@$(BIN)/python -m pytest -m prove
+
+lint: $(VENV)/.dev ## ruff and sqlfluff
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/sqlfluff lint dbt_project/models
+
+types: $(VENV)/.dev ## mypy, strict
+	@$(BIN)/mypy
+
+docs: $(VENV)/.dev ## Build the documentation site, strictly
+	@$(BIN)/mkdocs build --strict --quiet
+
+bench: $(VENV)/.dev ## The measured comparisons; a table and JSON in benchmarks/results/
+	@$(BIN)/python -m benchmarks
+
+lock: ## Compile requirements/*.in (needs uv)
+	@for name in runtime dev; do \
+	  uv pip compile --quiet --universal --no-strip-extras --python-version 3.11 --generate-hashes --no-header \
+	    --no-emit-index-url --no-emit-find-links requirements/$$name.in -o requirements/$$name.txt; done
+
+minio: ## Build a real MinIO for the proofs where Go is present (2–3 minutes, cached outside the tree)
+	@deploy/build-minio
+
+clean: ## Remove the environment and caches; data/ stays
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache site

@@ -1,0 +1,101 @@
+"""Entry point of ``lakehouse``: the list of commands, and how errors end the process.
+
+Imports nothing heavy: ``lakehouse --help`` must answer in 0.3 s, so a command's module is imported when it is called.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+COMMANDS = {
+    "up": "Start everything and print the pages; Ctrl-C stops it.",
+    "run": "Run the pipeline here and show what was built.",
+    "status": "What is fresh, late, failing, and since when.",
+    "query": "Ask the warehouse or the marts in SQL.",
+    "sample": "Generate sample data into the lake.",
+    "ingest": "Validate and record what lies in the drop zones, without Dagster.",
+    "replay": "Give a quarantined file a second chance.",
+    "source": "Declared sources: list them, derive their dbt files.",
+    "env": "Print the environment that plain dbt and dagster need.",
+    "setup": "Prepare everything `lakehouse run` would prepare, and stop.",
+}
+EXIT_INTERRUPTED = 130
+
+
+class LazyCommands(click.Group):
+    """A group that knows its commands' names and one-line helps without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names, in the order of first use."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the module of one command."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"lakehouse.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of commands, from the table above."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Point to the list of commands when the name is wrong."""
+        if args and args[0] not in COMMANDS:
+            ctx.fail(f"There is no command {args[0]!r}. Commands: {', '.join(COMMANDS)}.")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(
+    cls=LazyCommands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="Exit codes: 0 done · 1 failed · 2 wrong usage or settings · 3 data refused · 4 a server is unreachable · "
+    "5 something is in use · 6 blocked by a gate · 130 interrupted.",
+)
+@click.version_option(package_name="lakehouse", prog_name="lakehouse")
+def cli() -> None:
+    """Lakehouse: Parquet in a lake, dbt on DuckDB, marts in Postgres, orchestrated by Dagster.
+
+    \b
+    Example:
+      lakehouse run                     # raw → staging → curated → marts
+      lakehouse query "select * from marts.mart_bioreactor_overview limit 5"
+    """
+
+
+def main() -> None:
+    """Run the command line; our own errors end it with their text and exit code, never a stack trace."""
+    from lakehouse.errors import LakehouseError
+
+    try:
+        code = cli.main(standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except click.exceptions.Exit as error:
+        sys.exit(error.exit_code)
+    except click.Abort:
+        click.echo("Interrupted.", err=True)
+        sys.exit(EXIT_INTERRUPTED)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except LakehouseError as error:
+        click.echo(f"{click.style('Error:', fg='red', bold=True)} {error}", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        click.echo("Interrupted.", err=True)
+        sys.exit(EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        # The reader (`| head`) has gone. Point stdout elsewhere so that the interpreter's last flush is silent.
+        sys.stdout = open("/dev/null", "w", encoding="utf-8")  # noqa: PTH123, SIM115 - lives until the process ends
+        sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

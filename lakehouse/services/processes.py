@@ -1,0 +1,77 @@
+"""Which processes ``lakehouse up`` runs, in starting order; pure, so that other launchers can use the same list."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lakehouse.settings import PROJECT_ROOT, Settings
+
+HOST = "127.0.0.1"
+LOCATION = "lakehouse"
+
+
+@dataclass(frozen=True)
+class Service:
+    """One process.
+
+    Attributes:
+        name: shown to people; also the name of its log file.
+        command: program and arguments.
+        port: TCP port it listens on, None for the daemon.
+        page: address of its page for people, if any.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    port: int | None = None
+    page: str | None = None
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+def services(settings: Settings, workspace: Path) -> list[Service]:
+    """Code server, webserver and daemon, on the loopback interface.
+
+    Args:
+        settings: for the ports.
+        workspace: the ``workspace.yaml`` that points to the code server.
+    """
+    python = sys.executable
+    return [
+        Service(
+            "code server",
+            (
+                *(python, "-m", "dagster", "code-server", "start", "--host", HOST),
+                *("--port", str(settings.code_server_port), "--module-name", "orchestration.definitions"),
+                *("--working-directory", str(PROJECT_ROOT), "--location-name", LOCATION),
+                *("--use-python-environment-entry-point", "--log-level", "warning"),
+            ),
+            port=settings.code_server_port,
+        ),
+        Service(
+            "webserver",
+            (
+                *(python, "-m", "dagster_webserver", "--host", HOST, "--port", str(settings.webserver_port)),
+                *("--workspace", str(workspace), "--log-level", "warning"),
+            ),
+            port=settings.webserver_port,
+            page=f"http://{HOST}:{settings.webserver_port}",
+        ),
+        Service(
+            "daemon",
+            (str(Path(python).parent / "dagster-daemon"), "run", "--workspace", str(workspace), "--log-level", "warning"),
+        ),
+    ]
+
+
+def workspace_text(settings: Settings) -> str:
+    """``workspace.yaml`` for the code server of this instance."""
+    return (
+        "# Written by `lakehouse up` from the settings.\n"
+        "load_from:\n"
+        "  - grpc_server:\n"
+        f"      host: {HOST}\n"
+        f"      port: {settings.code_server_port}\n"
+        f"      location_name: {LOCATION}\n"
+    )

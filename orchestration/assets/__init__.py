@@ -1,0 +1,1 @@
+"""Asset factories: raw assets from declarations, dbt layers from the manifest."""

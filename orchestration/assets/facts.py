@@ -1,0 +1,144 @@
+"""What a relation holds after a build: rows and columns, read where it lives; and why a test failed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dagster import MetadataValue, TableColumn, TableMetadataSet, TableSchema
+from lakehouse.postgres.connect import connect, marts_url
+
+from lakehouse.dbt.runner import NodeOutcome
+from lakehouse.settings import Settings
+from orchestration.assets.dbt_graph import Model
+
+MAX_EXAMPLES = 5
+
+
+@dataclass(frozen=True)
+class RelationFacts:
+    """Rows (None where counting would cost a scan), columns as (name, type), and whether this run left it as it was."""
+
+    relation: str
+    rows: int | None
+    columns: tuple[tuple[str, str], ...]
+    unchanged: bool = False
+
+    def metadata(self) -> dict[str, Any]:
+        """As Dagster's standard table metadata."""
+        schema = TableSchema(columns=[TableColumn(name=name, type=kind) for name, kind in self.columns])
+        known = TableMetadataSet(column_schema=schema, relation_identifier=self.relation)
+        metadata: dict[str, Any] = {**known, "unchanged": MetadataValue.bool(self.unchanged)}
+        if self.rows is not None:
+            metadata |= dict(TableMetadataSet(row_count=self.rows))
+        return metadata
+
+
+@dataclass(frozen=True)
+class LedgerPosition:
+    """How far the ledger reaches: rows accepted per source, and the highest arrival sequence among them."""
+
+    rows: dict[str, int]
+    arrival: int | None
+
+    @property
+    def version(self) -> str | None:
+        """Data version of what is built from it."""
+        return None if self.arrival is None else str(self.arrival)
+
+
+def ledger_position(connection: Any, sources: Sequence[str]) -> LedgerPosition:
+    """Read the ledger's sums for these sources."""
+    if not sources:
+        return LedgerPosition({}, None)
+    with connection, connection.cursor() as cursor:
+        cursor.execute(
+            "select source_name, sum(row_count - rejected_rows), max(ingestion_id) from data_platform.ingestion_runs"
+            " where status = 'accepted' and source_name = any(%s) group by source_name",
+            (list(sources),),
+        )
+        found = cursor.fetchall()
+    return LedgerPosition({row[0]: int(row[1] or 0) for row in found}, max((row[2] for row in found), default=0))
+
+
+def duckdb_facts(settings: Settings, models: Sequence[Model], position: LedgerPosition) -> dict[str, RelationFacts]:
+    """Rows and columns of relations in the warehouse. A staging view is not counted, the ledger knows its rows."""
+    if not models or not settings.warehouse.exists():
+        return {}
+    from lakehouse.duckdb.connect import connect as open_duckdb
+
+    facts = {}
+    with open_duckdb(settings, settings.warehouse, read_only=True) as warehouse:
+        columns: dict[tuple[str, str], list[tuple[str, str]]] = {}
+        for schema, table, name, kind in warehouse.execute(
+            "select schema_name, table_name, column_name, data_type from duckdb_columns()"
+            " where not internal order by schema_name, table_name, column_index"
+        ).fetchall():
+            columns.setdefault((schema, table), []).append((name, kind))
+        for model in models:
+            found = columns.get((model.schema, model.identifier))
+            if found is None:
+                continue
+            rows = position.rows.get(model.source or "")
+            if model.materialized != "view":
+                counted = warehouse.execute(f'select count(*) from "{model.schema}"."{model.identifier}"').fetchone()
+                rows = int(counted[0]) if counted else None
+            facts[model.asset_key] = RelationFacts(f"{model.schema}.{model.identifier}", rows, tuple(found))
+    return facts
+
+
+def mart_facts(settings: Settings, models: Sequence[Model], started: Any) -> dict[str, RelationFacts]:
+    """Rows and columns of published marts; one whose publication is older than ``started`` was left as it was."""
+    if not models:
+        return {}
+    facts = {}
+    connection = connect(marts_url(settings), what="marts database")
+    try:
+        with connection, connection.cursor() as cursor:
+            for model in models:
+                cursor.execute(
+                    "select rows, published_at < %s from marts_build.publications where mart = %s",
+                    (started, model.identifier),
+                )
+                publication = cursor.fetchone()
+                cursor.execute(
+                    "select column_name, data_type from information_schema.columns"
+                    " where table_schema = %s and table_name = %s order by ordinal_position",
+                    (model.schema, model.identifier),
+                )
+                columns = tuple((name, kind) for name, kind in cursor.fetchall())
+                if publication and columns:
+                    facts[model.asset_key] = RelationFacts(
+                        f"{model.schema}.{model.identifier}", publication[0], columns, bool(publication[1])
+                    )
+    finally:
+        connection.close()
+    return facts
+
+
+def failing_rows(settings: Settings, target: str, outcomes: Sequence[NodeOutcome]) -> dict[str, list[dict[str, Any]]]:
+    """Up to five failing rows of each failed or warned test, by running its compiled SQL once more.
+
+    Only tests on the warehouse: their SQL is plain DuckDB. Tests on marts are few and small; theirs attach Postgres.
+    """
+    failed = [item for item in outcomes if item.status in {"fail", "warn"} and item.compiled_code]
+    if not failed:
+        return {}
+    from lakehouse.postgres.connect import marts_dsn
+
+    from lakehouse.duckdb.connect import connect as open_duckdb
+
+    examples: dict[str, list[dict[str, Any]]] = {}
+    with open_duckdb(settings, settings.warehouse, read_only=True) as warehouse:
+        if target == "postgres":
+            warehouse.execute(f"attach '{marts_dsn(settings)}' as marts (type postgres, read_only)")
+        for item in failed:
+            result = warehouse.execute(f"select * from ({item.compiled_code}) limit {MAX_EXAMPLES}")
+            columns = [column[0] for column in result.description]
+            examples[item.unique_id] = [
+                {name: _plain(value) for name, value in zip(columns, row, strict=True)} for row in result.fetchall()
+            ]
+    return examples
+
+
+def _plain(value: Any) -> Any:
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)

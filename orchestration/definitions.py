@@ -1,0 +1,37 @@
+"""Assembles the code location; everything it names is defined elsewhere."""
+
+import json
+from pathlib import Path
+
+from dagster import Definitions
+from ingestion.declarations import load_all
+from ingestion.ingest import check_severities
+
+from lakehouse.dbt.manifest import DBT_PROJECT, ensure_manifest
+from lakehouse.settings import PROJECT_ROOT, load_settings
+from orchestration.assets.dbt_layers import dbt_layers
+from orchestration.assets.raw import raw_asset
+from orchestration.jobs import JOBS
+from orchestration.schedules import schedules
+from orchestration.sensors import file_sensor, upkeep_sensor
+
+
+def _definitions() -> Definitions:
+    settings = load_settings()
+    declarations = load_all()
+    manifest = json.loads((ensure_manifest(settings) / "manifest.json").read_text(encoding="utf-8"))
+    raw = [
+        raw_asset(item, check_severities(item), PROJECT_ROOT / "ingestion" / "sources" / f"{item.source}.yml")
+        for item in declarations
+    ]
+    layers = dbt_layers(manifest, Path(DBT_PROJECT), {item.source: item.asset for item in declarations})
+    keys = [key for definition in [*raw, *layers] for key in definition.keys]
+    return Definitions(
+        assets=[*raw, *layers],
+        jobs=JOBS,
+        schedules=schedules(settings),
+        sensors=[file_sensor(declarations, settings), upkeep_sensor(keys, settings)],
+    )
+
+
+defs = _definitions()

@@ -1,0 +1,45 @@
+"""Names that the requirements fix and several modules share: layers, jobs, tags, the pool."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A dbt layer as Dagster builds it.
+
+    Attributes:
+        name: the requirements' name of the layer; the name of its Dagster definition.
+        select: which dbt models belong to it (dbt selector).
+        target: the dbt target it is built with.
+        tags: values of the ``layer`` tag its assets carry.
+    """
+
+    name: str
+    select: str
+    target: str
+    tags: tuple[str, ...]
+
+
+LAYERS = (
+    Layer("dbt_staging_models", "tag:staging", "duckdb", ("staging",)),
+    Layer("dbt_curated_models", "tag:intermediate tag:curated", "duckdb", ("intermediate", "curated")),
+    Layer("dbt_postgres_marts", "tag:mart", "postgres", ("mart",)),
+)
+
+NIGHTLY_JOB = "nightly_pipeline"
+FILES_JOB = "file_arrival"
+WAREHOUSE_POOL = "duckdb_warehouse"
+
+TAG_LAYER = "layer"
+TAG_DOMAIN = "domain"
+
+# Run tags: what a caller asked for, and which process does it.
+TAG_FORCE = "lakehouse/force"
+TAG_ACCEPT_STALE = "lakehouse/accept_stale"
+TAG_FULL_REFRESH = "lakehouse/full_refresh"
+TAG_FULL_CHECKS = "lakehouse/full_checks"
+TAG_RETRY_DELAY = "lakehouse/retry_delay_seconds"
+TAG_PID = "lakehouse/pid"
+TAG_PROCESS_START = "lakehouse/process_start"
+TAG_BOOT = "lakehouse/boot_id"
+TAG_HOST = "lakehouse/host"

@@ -1,0 +1,43 @@
+"""Retries with backoff for what is transient, and none for what is not."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from dagster import Failure, MetadataValue, RetryRequested
+
+from lakehouse.errors import BlockedError, LakehouseError
+from lakehouse.settings import Settings
+from orchestration import progress
+
+MAX_DELAY_SECONDS = 30 * 60  # commerce-data-platform.md: max_retry_delay
+
+
+def retry_wait(attempt: int, first: float) -> float:
+    """Seconds before retry number ``attempt`` (0-based): doubles each time, at most 30 minutes."""
+    return min(first * 2.0**attempt, MAX_DELAY_SECONDS)
+
+
+@contextmanager
+def dagster_failures(settings: Settings, attempt: int, *, delay: float | None) -> Iterator[None]:
+    """Turn our errors into Dagster's: transient ones into a retry after a pause, the rest into a final failure.
+
+    Args:
+        settings: for how often and how long.
+        attempt: how many retries this step has had.
+        delay: seconds before the first retry where the run asks for other than the setting.
+
+    Raises:
+        RetryRequested: the error is transient and retries are left.
+        Failure: it is not, or none are left; never retried by Dagster.
+    """
+    try:
+        yield
+    except LakehouseError as error:
+        if error.transient and attempt < settings.retry_max:
+            wait = retry_wait(attempt, settings.retry_delay_seconds if delay is None else delay)
+            progress.note(f"{error.message} Trying again in {wait:.0f} s ({attempt + 1} of {settings.retry_max}).")
+            raise RetryRequested(max_retries=settings.retry_max, seconds_to_wait=wait) from error
+        metadata = {"remedy": MetadataValue.text(error.remedy)} if error.remedy else {}
+        if isinstance(error, BlockedError):
+            metadata["blocked"] = MetadataValue.bool(True)
+        raise Failure(description=str(error), metadata=metadata, allow_retries=False) from error

@@ -1,0 +1,125 @@
+"""A headless run in this process, recorded in the same instance the web pages show."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from dagster import (
+    AssetKey,
+    AssetSelection,
+    DagsterInstance,
+    DagsterInvalidAssetSelectionError,
+    DagsterInvalidSubsetError,
+    Definitions,
+    JobDefinition,
+    execute_job,
+    reconstructable,
+)
+
+from lakehouse.errors import ConfigError
+from lakehouse.settings import Settings
+from orchestration import names, progress
+from orchestration.instance import prepare_home
+from orchestration.options import RunOptions
+from orchestration.processes import process_tags
+from orchestration.reaper import reap
+from orchestration.selection import to_dagster
+
+SELECTION_HELP = (
+    "Examples: --select dbt_curated_models, --select 'dbt_staging_models+', --select bioreactor, --select dim_batch."
+)
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+@dataclass
+class RunSummary:
+    """What a run did: its id, whether it succeeded, one line per asset, and errors of steps that built nothing."""
+
+    run_id: str
+    success: bool
+    lines: list[progress.AssetLine] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    blocked: bool = False
+
+
+def pipeline_job() -> JobDefinition:
+    """The job a headless run executes; named here so that Dagster can find it again."""
+    from orchestration.definitions import defs
+
+    return defs.get_job_def(names.NIGHTLY_JOB)
+
+
+def run(
+    settings: Settings,
+    *,
+    select: str,
+    options: RunOptions,
+    on_note: Callable[[str], None],
+    on_line: Callable[[progress.AssetLine], None],
+) -> RunSummary:
+    """Execute the selected assets in this process.
+
+    Args:
+        settings: the platform's settings; Postgres must be ready.
+        select: see :mod:`orchestration.selection`.
+        options: of this run.
+        on_note: told what is going on.
+        on_line: told how each asset came out.
+
+    Raises:
+        ConfigError: the selection names nothing.
+    """
+    prepare_home(settings)
+    from orchestration.definitions import defs
+
+    keys = selected_keys(defs, select)
+    summary = RunSummary("", False)
+    progress.listen(on_note, lambda line: (summary.lines.append(line), on_line(line))[1])
+    with DagsterInstance.get() as instance:
+        for run_id in reap(instance, settings):
+            on_note(f"Run {run_id[:8]} had died and is now marked failed.")
+        result = execute_job(
+            reconstructable(pipeline_job),
+            instance=instance,
+            run_config=QUIET,
+            tags={**options.to_tags(), **process_tags(), "lakehouse/started_by": "lakehouse run"},
+            asset_selection=keys,
+        )
+        summary.run_id, summary.success = result.run_id, result.success
+        for event in result.all_events:
+            if event.is_step_failure:
+                data = event.step_failure_data
+                failure = data.user_failure_data
+                summary.errors.append(
+                    failure.description if failure and failure.description else data.error_display_string
+                )
+                summary.blocked |= bool(failure and "blocked" in failure.metadata)
+        reported = {line.asset for line in summary.lines}
+        layers = asset_layers(defs)
+        for name in (key.to_user_string() for key in keys):
+            if name not in reported:
+                status = "blocked" if summary.blocked else "skipped"
+                summary.lines.append(progress.AssetLine(name, layers[name], status))
+    return summary
+
+
+def selected_keys(defs: Definitions, select: str) -> list[AssetKey]:
+    """Asset keys a selection resolves to.
+
+    Raises:
+        ConfigError: nothing matches, or the syntax is wrong.
+    """
+    specs = {spec.key.to_user_string(): spec for spec in defs.resolve_all_asset_specs()}
+    domains = {spec.group_name for spec in specs.values() if spec.group_name}
+    text = to_dagster(select, domains=domains, assets=specs)
+    try:
+        chosen = AssetSelection.from_string(text).resolve(defs.resolve_asset_graph())
+    except (DagsterInvalidAssetSelectionError, DagsterInvalidSubsetError) as error:
+        raise ConfigError(f"The selection {select!r} is not understood: {error}", remedy=SELECTION_HELP) from error
+    if not chosen:
+        raise ConfigError(f"The selection {select!r} matches no asset.", remedy=SELECTION_HELP)
+    return sorted(chosen)
+
+
+def asset_layers(defs: Definitions) -> dict[str, str]:
+    """Asset key → layer, for every asset."""
+    return {spec.key.to_user_string(): spec.tags.get(names.TAG_LAYER, "") for spec in defs.resolve_all_asset_specs()}
