@@ -43,7 +43,7 @@ class Settings(BaseSettings):
 
     data_dir: Path = Field(
         Path("data"),
-        description="Folder of the embedded lake, warehouse, Postgres and Dagster home. Relative paths start at the checkout.",
+        description="Folder of the embedded lake, warehouse, Postgres and Dagster home; relative to the checkout.",
     )
     lake_url: str = Field(
         "",
@@ -70,7 +70,8 @@ class Settings(BaseSettings):
 
     state_url: SecretStr | None = Field(
         None,
-        description="`postgresql://user:password@host:port/db` of the platform's state and Dagster's storage. Empty: embedded.",
+        description="`postgresql://user:password@host:port/db` of the platform's state and Dagster's storage. "
+        "Empty: embedded.",
     )
     marts_url: SecretStr | None = Field(
         None,
@@ -244,7 +245,8 @@ def load_settings() -> Settings:
             "The settings have {} fault{}:\n  - {}".format(
                 len(faults), "s" if len(faults) > 1 else "", "\n  - ".join(faults)
             ),
-            remedy=f"Mend them in the environment or in {PROJECT_ROOT / '.env'}; docs/reference/configuration.md lists all settings.",
+            remedy=f"Mend them in the environment or in {PROJECT_ROOT / '.env'}; "
+            "docs/reference/configuration.md lists all settings.",
         )
     return settings
 

@@ -1,0 +1,71 @@
+"""The one-writer lock: it excludes, names its holder, and dies with it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from lakehouse.duckdb.lock import exclusive, holder, shared
+from lakehouse.errors import BusyError
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from lakehouse.duckdb.lock import exclusive
+with exclusive(Path(sys.argv[1]), "nightly run", timeout=5):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def held(tmp_path):
+    warehouse = tmp_path / "w.duckdb"
+    child = subprocess.Popen([sys.executable, "-c", HOLD, str(warehouse)], stdout=subprocess.PIPE, text=True)
+    assert child.stdout.readline() == "held\n"
+    yield warehouse, child
+    child.kill()
+    child.wait()
+
+
+def test_a_second_writer_is_told_who_holds_the_warehouse(held):
+    warehouse, child = held
+    waited_for = []
+    with (
+        pytest.raises(BusyError, match=rf"nightly run \(process {child.pid}, since .*\); waited 0 s") as error,
+        exclusive(warehouse, "mine", timeout=0.3, on_wait=waited_for.append),
+    ):
+        pass
+    assert error.value.exit_code == 5
+    assert [who.pid for who in waited_for] == [child.pid]
+
+
+def test_a_reader_waits_for_a_writer_but_not_for_readers(held, tmp_path):
+    warehouse, child = held
+    with pytest.raises(BusyError), shared(warehouse, timeout=0.2):
+        pass
+    child.kill()
+    child.wait()
+    with shared(warehouse, timeout=1), shared(warehouse, timeout=1):
+        assert holder(warehouse) is None
+
+
+def test_a_killed_writer_frees_the_warehouse_at_once(held):
+    warehouse, child = held
+    os.kill(child.pid, signal.SIGKILL)
+    child.wait()
+    began = time.monotonic()
+    with exclusive(warehouse, "next", timeout=5):
+        assert time.monotonic() - began < 1
+        assert holder(warehouse).what == "next"
+    assert holder(warehouse) is None
+
+
+def test_nobody_holds_a_warehouse_that_does_not_exist(tmp_path):
+    assert holder(Path(tmp_path / "none.duckdb")) is None
