@@ -167,9 +167,9 @@ class LocalLake(Lake):
 
     @contextlib.contextmanager
     def _staged(self, target: Path) -> Iterator[Path]:
-        _make_folder(target.parent)
         fresh = target.with_name(f".{uuid.uuid4().hex}.tmp")
         try:
+            _make_folder(target.parent)
             yield fresh
             _sync_folder(target.parent)
         except OSError as error:
@@ -177,9 +177,15 @@ class LocalLake(Lake):
                 raise LakehouseError(
                     f"There is no space left to write {target}.", remedy="Free space on the disk and run again."
                 ) from error
+            if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+                raise ConfigError(
+                    f"{target} may not be written by this user: {error.strerror}.",
+                    remedy=f"Grant access to the folder {target.parent} and run again.",
+                ) from error
             raise
         finally:
-            fresh.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                fresh.unlink(missing_ok=True)
 
 
 def _version(state: os.stat_result) -> str:

@@ -1,0 +1,64 @@
+"""The ledger's copy for dbt: one small Parquet file in the lake, which names every file that staging reads.
+
+What belongs here: its columns (the contract with dbt) and writing it only when it changes. What does not: the ledger.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+from ingestion.declarations import DropZoneSource
+from lakehouse.storage import Lake
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import connection as Connection
+
+
+def export(lake: Lake, connection: Connection, source: DropZoneSource) -> bool:
+    """Write the accepted files of a source to ``raw/_ledger/<source>.parquet``.
+
+    The bytes depend on the ledger only, so a run that changed nothing writes nothing, and a run that died before its
+    export is mended by the next.
+
+    Returns:
+        Whether the file was written.
+    """
+    data = _parquet(connection, source)
+    try:
+        if lake.read(source.ledger_export) == data:
+            return False
+    except FileNotFoundError:
+        pass
+    lake.write(source.ledger_export, data)
+    return True
+
+
+def _parquet(connection: Connection, source: DropZoneSource) -> bytes:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with connection, connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT file_key, batch_key, fingerprint, ingestion_id, ingested_at AT TIME ZONE 'UTC', row_count, batch_ids"
+            " FROM data_platform.ingestion_runs WHERE source_name = %s AND stream = %s AND status = 'accepted'"
+            " ORDER BY ingestion_id",
+            (source.source, source.stream),
+        )
+        rows = cursor.fetchall()
+    schema = pa.schema(
+        [
+            ("file_key", pa.string()),
+            ("batch_key", pa.string()),
+            ("fingerprint", pa.string()),
+            ("arrival_seq", pa.int64()),
+            ("ingested_at", pa.timestamp("us")),
+            ("row_count", pa.int64()),
+            ("batch_ids", pa.list_(pa.string())),
+        ]
+    )
+    columns = list(zip(*rows, strict=True)) if rows else [()] * len(schema)
+    table = pa.table([pa.array(values, field.type) for values, field in zip(columns, schema, strict=True)], schema)
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd")
+    return buffer.getvalue()
