@@ -15,7 +15,7 @@ from lakehouse.sample.broken import BROKEN
 from lakehouse.sample.parameters import COLUMNS
 from lakehouse.sample.replace import corrected
 from lakehouse.sample.writer import generate, schema
-from lakehouse.settings import Settings
+from lakehouse.settings import PROJECT_ROOT, Settings
 from lakehouse.storage import open_lake
 
 
@@ -115,3 +115,8 @@ def test_a_corrected_file_shifts_one_parameter_and_drops_the_end(default_sample:
 def test_a_corrected_file_keeps_at_least_something(default_sample: Sample, tmp_path: Path):
     with pytest.raises(ConfigError, match="keep is 0"):
         corrected(default_sample.folder / "B003.parquet", tmp_path / "x.parquet", keep=0)
+
+
+def test_the_reference_page_explains_every_kind():
+    page = (PROJECT_ROOT / "docs/reference/sample-data.md").read_text()
+    assert [kind for kind in BROKEN if f"| `{kind}` |" not in page] == []

@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sample_maker import UNTIL, Sample
@@ -14,6 +15,7 @@ from sample_maker import UNTIL, Sample
 from lakehouse.sample import bioreactor
 from lakehouse.sample.parameters import PARAMETERS
 from lakehouse.sample.writer import Run, runs
+from lakehouse.settings import PROJECT_ROOT
 
 NAMES = [parameter.name for parameter in PARAMETERS]
 
@@ -37,6 +39,15 @@ def test_ranges_and_units_are_those_declared():
         "feed": ("mL/h", 0, 200),
         "titre": ("g/L", 0, 15),
     }
+
+
+def test_parameters_are_declared_with_the_same_unit_and_a_range_that_holds_them():
+    declared = yaml.safe_load((PROJECT_ROOT / "ingestion/sources/bioreactor.yml").read_text())["parameters"]
+    by_name = {entry["name"]: entry for entry in declared}
+    for parameter in PARAMETERS:
+        entry = by_name[parameter.name]
+        assert entry["unit"] == parameter.unit
+        assert entry["min"] <= parameter.low < parameter.high <= entry["max"]
 
 
 @settings(max_examples=15, deadline=None)
