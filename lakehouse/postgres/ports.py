@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from pathlib import Path
 
@@ -52,13 +53,17 @@ def listener(port: int) -> str | None:
     if not sockets:
         return None
     for process in Path("/proc").glob("[0-9]*"):
-        try:
-            links = {str(link.readlink()) for link in (process / "fd").iterdir()}
-            if sockets & links:
+        with contextlib.suppress(OSError):  # ended meanwhile, or belongs to another user
+            if any(_target(link) in sockets for link in (process / "fd").iterdir()):
                 return f"{(process / 'comm').read_text().strip()} (process {process.name})"
-        except OSError:
-            continue  # ended meanwhile, or belongs to another user
     return None
+
+
+def _target(link: Path) -> str:
+    try:
+        return str(link.readlink())
+    except OSError:
+        return ""  # closed meanwhile; in our own process that is the listing itself
 
 
 def _listening_inodes(port: int) -> list[str]:
