@@ -84,7 +84,6 @@ def bioreactor(
             click.echo(f"{kind:20} {text}")
         return 0
     from lakehouse.sample.parameters import KEY_PREFIX
-    from lakehouse.sample.sinks import into_lake
     from lakehouse.sample.writer import estimate, generate
     from lakehouse.settings import load_settings
     from lakehouse.storage import open_lake
@@ -105,7 +104,7 @@ def bioreactor(
             click.echo(f"  {done:,} of about {expected:,} rows ({100 * done // max(expected, 1)} %), {key}", err=True)
 
     report = generate(
-        into_lake(lake),
+        lake.write,
         batches=batches,
         scale=scale,
         seed=seed,
