@@ -134,7 +134,7 @@ def _joinable(home: Home, port: int) -> bool:
     if not server.alive(home):
         return False
     state = server.postmaster(home)
-    if state is None or not state.ready or not server.process_exists(state.pid):
+    if state is None or not state.ready or not server.accepts(state.port):
         return False  # starting or dying: decided under the start lock
     if state.port != port:
         raise BusyError(

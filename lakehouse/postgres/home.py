@@ -13,6 +13,7 @@ import secrets
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 from lakehouse.errors import ConfigError
 from lakehouse.postgres import locks
@@ -121,7 +122,8 @@ def _remembered(token: Path, expected: Path) -> Path:
     if path != expected:
         raise ConfigError(
             f"{token.parent.parent} was moved or copied; its database is still at {path}.",
-            remedy=f"Moved: `mkdir -p {expected.parent} && mv {path} {expected} && sed -i '1s|.*|{expected}|' {token}`."
+            remedy=f"Moved: `mkdir -p {quote(str(expected.parent))} && mv {quote(str(path))} {quote(str(expected))} && "
+            f"sed -i {quote(f'1s|.*|{expected}|')} {quote(str(token))}`."
             f" Copied: delete {token} to begin with an empty database.",
         )
     try:

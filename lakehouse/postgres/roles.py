@@ -59,6 +59,7 @@ def resolve(cursor: Cursor, writer: str) -> MartRoles:
             )
             return MartRoles(owner, writer, None)
         cursor.execute(f"CREATE ROLE {BI} NOLOGIN")
+        superuser = True  # of this role: who creates one administers it
         log.info("Created role %s; grant it to those who read the marts.", BI)
     cursor.execute(
         "SELECT has_database_privilege(%s, current_database(), 'CONNECT'), quote_ident(current_database())", (bi,)
@@ -66,6 +67,10 @@ def resolve(cursor: Cursor, writer: str) -> MartRoles:
     connects, database = _row(cursor)
     if not connects:
         cursor.execute(f"GRANT CONNECT ON DATABASE {database} TO {BI}")
+    if owner != writer and superuser and not _member(cursor, writer, BI):
+        # A table that changes its owner takes the former one's rights away; as a reader the writer still sees it.
+        cursor.execute("SELECT quote_ident(%s)", (writer,))
+        cursor.execute(f"GRANT {BI} TO {_row(cursor)[0]}")
     return MartRoles(owner, writer, bi)
 
 

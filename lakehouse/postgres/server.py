@@ -13,6 +13,7 @@ import fcntl
 import os
 import shlex
 import signal
+import socket
 import subprocess
 import time
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from lakehouse.postgres.service_user import run_as
 START_SECONDS = 300.0
 """How long a start may take; recovery after a crash replays at most ``max_wal_size``."""
 STOP_SECONDS = 60.0
+CONNECT_SECONDS = 2.0
 POLL_SECONDS = 0.005
 LOG_LIMIT = 10 * 2**20
 """Above this size in bytes the log begins anew, keeping one predecessor."""
@@ -121,7 +123,7 @@ def wait_until_settled(home: Home) -> bool:
         if not alive(home):
             return False
         state = postmaster(home)
-        if state is not None and state.ready and process_exists(state.pid):
+        if state is not None and state.ready and accepts(state.port):
             return True
         time.sleep(POLL_SECONDS)
     raise LakehouseError(
@@ -154,14 +156,12 @@ def stop(home: Home) -> None:
     )
 
 
-def process_exists(pid: int) -> bool:
-    """Whether a process with this id exists."""
+def accepts(port: int) -> bool:
+    """Whether somebody takes connections there. A pid would not tell: a killed process keeps it until it is reaped."""
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        socket.create_connection((HOST, port), timeout=CONNECT_SECONDS).close()
+    except OSError:
         return False
-    except PermissionError:
-        return True
     return True
 
 

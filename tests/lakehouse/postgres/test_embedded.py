@@ -1,0 +1,432 @@
+"""The life of the embedded server: who starts it, who stops it, what it survives, what it refuses."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from postgres_servers import count, make_settings
+
+from lakehouse.errors import BusyError, ConfigError, LakehouseError
+from lakehouse.postgres import binaries, connect, embedded, passfile, ports, server
+from lakehouse.postgres import home as homes
+from lakehouse.postgres.service_user import Account
+from lakehouse.settings import PROJECT_ROOT, Settings
+
+
+def wait_for(condition, seconds=10.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)
+
+
+def user_process(settings: Settings, body: str, **options: object) -> subprocess.Popen[str]:
+    """Another process with the same settings; runs ``body`` within running(settings)."""
+    program = f"""
+from pathlib import Path
+from lakehouse.settings import Settings
+from lakehouse.postgres import connect, embedded
+settings = Settings(_env_file=None, data_dir=Path({str(settings.data_path)!r}), postgres_port={settings.postgres_port})
+with embedded.running(settings):
+    print("in", flush=True)
+{textwrap.indent(textwrap.dedent(body), "    ")}
+print("out", flush=True)
+"""
+    return subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=PROJECT_ROOT,
+        env={**os.environ, "PYTHONPATH": str(PROJECT_ROOT)},
+        **options,
+    )
+
+
+def test_the_server_runs_version_18_during_the_block_and_not_after_it(settings):
+    with embedded.running(settings):
+        assert str(count(connect.state_url(settings), "SHOW server_version")).startswith("18.")
+        state = embedded.status(settings)
+        assert (state.running, state.in_use, state.port) == (True, True, settings.postgres_port)
+    assert not embedded.status(settings).running
+    assert ports.listener(settings.postgres_port) is None
+
+
+def test_nested_users_in_one_process_share_the_server(settings):
+    with embedded.running(settings):
+        first = embedded.status(settings).pid
+        with embedded.running(settings):
+            assert embedded.status(settings).pid == first
+        assert embedded.status(settings).pid == first
+
+
+def test_two_processes_share_one_server_and_the_last_one_stops_it(settings):
+    first = user_process(settings, "input()")
+    assert first.stdout.readline() == "in\n"
+    pid = embedded.status(settings).pid
+    second = user_process(settings, "input()")
+    assert second.stdout.readline() == "in\n"
+    first.communicate("\n")
+    assert embedded.status(settings).pid == pid
+    second.communicate("\n")
+    assert (first.returncode, second.returncode) == (0, 0)
+    assert not embedded.status(settings).running
+
+
+def test_many_processes_that_come_and_go_at_once_never_miss_the_server(settings):
+    body = "from postgres_servers import count\nassert count(connect.state_url(settings), 'SELECT 41 + 1') == 42"
+    users = [
+        user_process(settings, f"import sys\nsys.path.insert(0, {str(Path(__file__).parent)!r})\n{body}")
+        for _ in range(6)
+    ]
+    results = [(user.communicate(timeout=60), user.returncode) for user in users]
+    assert [code for _, code in results] == [0] * 6, results
+    assert not embedded.status(settings).running
+
+
+def test_a_killed_user_is_not_counted(settings):
+    killed = user_process(settings, "input()")
+    assert killed.stdout.readline() == "in\n"
+    killed.kill()
+    killed.wait()
+    left_behind = embedded.status(settings)
+    assert (left_behind.running, left_behind.in_use) == (True, False)
+    with embedded.running(settings):
+        assert embedded.status(settings).pid == left_behind.pid
+    assert not embedded.status(settings).running
+
+
+def test_ctrl_c_in_the_terminal_reaches_the_command_and_not_the_server(settings):
+    with embedded.running(settings):
+        pass  # made beforehand, so that the other process starts it in a moment
+    command = user_process(
+        settings,
+        """
+        import time
+        try:
+            time.sleep(30)
+        except KeyboardInterrupt:
+            from lakehouse.postgres.connect import connect as open_connection
+            open_connection(connect.state_url(settings), what="x").close()
+            print("still there", flush=True)
+        """,
+        start_new_session=True,
+    )
+    assert command.stdout.readline() == "in\n"
+    os.killpg(command.pid, signal.SIGINT)
+    out, err = command.communicate(timeout=20)
+    assert out == "still there\nout\n", err
+    assert not embedded.status(settings).running
+
+
+def test_a_killed_postmaster_is_healed_by_the_next_user(settings):
+    with embedded.running(settings):
+        count(connect.state_url(settings), "CREATE TABLE kept AS SELECT 7 AS n")
+        old = embedded.status(settings).pid
+        os.kill(old, signal.SIGKILL)
+        wait_for(lambda: not server.accepts(settings.postgres_port))
+        with embedded.running(settings):
+            assert embedded.status(settings).pid != old
+            assert count(connect.state_url(settings), "SELECT n FROM kept") == 7
+
+
+def test_a_pid_file_from_before_a_reboot_that_names_a_living_process_is_not_believed(settings):
+    with embedded.running(settings):
+        pass
+    cluster = homes.locate(settings).cluster
+    lines = [os.getpid(), cluster, int(time.time()), settings.postgres_port, "", "127.0.0.1", "1 1", "ready"]
+    (cluster / "postmaster.pid").write_text("\n".join(map(str, lines)) + "\n")
+    assert not embedded.status(settings).running
+    with embedded.running(settings):
+        assert count(connect.state_url(settings), "SELECT 1") == 1
+
+
+def test_a_first_start_that_was_killed_midway_leaves_nothing_that_matters(settings):
+    home = homes.locate(settings)
+    (home.path / "cluster.new" / "base").mkdir(parents=True)
+    (home.path / "cluster.new" / "PG_VERSION").write_text("18")
+    with embedded.running(settings):
+        assert count(connect.state_url(settings), "SELECT 1") == 1
+    assert not (home.path / "cluster.new").exists()
+
+
+def test_a_taken_port_is_reported_with_its_holder_and_a_remedy(settings):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", settings.postgres_port))
+        other.listen()
+        with pytest.raises(BusyError) as caught, embedded.running(settings):
+            pass
+    assert f"Port {settings.postgres_port}" in str(caught.value)
+    assert f"(process {os.getpid()})" in str(caught.value)
+    assert "LAKEHOUSE_POSTGRES_PORT=" in caught.value.remedy
+
+
+def test_a_changed_port_while_the_server_runs_names_the_port_it_runs_on(settings):
+    other = settings.model_copy(update={"postgres_port": ports.free_port()})
+    with embedded.running(settings):
+        with pytest.raises(BusyError, match=f"runs on port {settings.postgres_port}"), embedded.running(other):
+            pass
+        assert embedded.status(settings).running
+    with embedded.running(other):
+        assert count(connect.state_url(other), "SELECT 1") == 1
+
+
+def test_a_full_disk_is_refused_before_anything_is_written(settings, monkeypatch):
+    monkeypatch.setattr(embedded, "MIN_FREE_BYTES", 10**18)
+    with pytest.raises(LakehouseError, match="MB are free on the disk"), embedded.running(settings):
+        pass
+    assert not homes.locate(settings).cluster.exists()
+
+
+def test_a_damaged_cluster_is_reported_with_the_end_of_the_server_log(settings):
+    with embedded.running(settings):
+        pass
+    (homes.locate(settings).cluster / "global" / "pg_control").write_bytes(b"\0" * 8192)
+    with pytest.raises(LakehouseError) as caught, embedded.running(settings):
+        pass
+    assert "does not start. Its log ends with" in str(caught.value)
+    assert "FATAL" in str(caught.value) or "PANIC" in str(caught.value)
+    assert not embedded.status(settings).running
+
+
+def test_a_cluster_of_another_major_version_is_named(settings):
+    with embedded.running(settings):
+        pass
+    (homes.locate(settings).cluster / "PG_VERSION").write_text("16\n")
+    with pytest.raises(ConfigError, match="made by PostgreSQL 16; the installed one is 18"), embedded.running(settings):
+        pass
+
+
+def test_a_missing_wheel_points_to_an_external_server(settings, monkeypatch):
+    monkeypatch.setattr(binaries, "WHEEL", "no_such_wheel")
+    with pytest.raises(ConfigError) as caught, embedded.running(settings):
+        pass
+    assert "LAKEHOUSE_STATE_URL and LAKEHOUSE_MARTS_URL" in caught.value.remedy
+
+
+def test_programs_for_another_machine_point_to_an_external_server(data, monkeypatch):
+    (data / "postgres").write_text("not a program")
+    (data / "postgres").chmod(0o755)
+    with pytest.raises(ConfigError, match="does not run on this machine"):
+        binaries.version(data)
+
+
+def test_lost_passwords_are_replaced_at_the_next_start(settings):
+    with embedded.running(settings):
+        pass
+    file = homes.passfile(settings)
+    before = file.read_text()
+    file.unlink()
+    with embedded.running(settings):
+        assert count(connect.bi_url(settings).replace("?", "?connect_timeout=3&"), "SELECT 1") == 1
+    assert file.read_text() != before
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_passwords_deleted_while_the_server_runs_are_reported(settings):
+    with embedded.running(settings):
+        homes.passfile(settings).unlink()
+        with pytest.raises(LakehouseError, match="changed or deleted while"), embedded.running(settings):
+            pass
+
+
+def test_stopping_spares_a_server_in_use_unless_forced(settings):
+    assert embedded.stop(settings) is False
+    with embedded.running(settings):
+        with pytest.raises(BusyError, match="in use"):
+            embedded.stop(settings)
+        assert embedded.stop(settings, force=True) is True
+        assert not embedded.status(settings).running
+
+
+def test_external_urls_start_nothing(data):
+    url = "postgresql://u:p@db.example:5432/x"
+    external = make_settings(data / "data", state_url=url, marts_url=url)
+    with embedded.running(external):
+        assert embedded.status(external).embedded is False
+    assert not (data / "data").exists()
+
+
+def test_threads_share_the_server(settings):
+    seen = []
+
+    def use():
+        with embedded.running(settings):
+            seen.append(count(connect.state_url(settings), "SELECT 1"))
+
+    threads = [threading.Thread(target=use) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert seen == [1] * 4
+    assert not server.alive(homes.locate(settings))
+
+
+def test_a_warm_start_and_a_join_are_quick(settings):
+    with embedded.running(settings):
+        pass
+    began = time.perf_counter()
+    with embedded.running(settings):
+        started = time.perf_counter() - began
+        began = time.perf_counter()
+        with embedded.running(settings):
+            joined = time.perf_counter() - began
+    assert started < 0.6
+    assert joined < 0.05
+
+
+def test_passwords_never_appear_in_the_log_or_the_urls(settings):
+    with embedded.running(settings):
+        passwords = passfile.ensure(homes.passfile(settings)).values()
+        urls = connect.state_url(settings) + connect.marts_url(settings) + connect.marts_dsn(settings)
+    log = homes.locate(settings).log.read_text()
+    assert len(set(passwords)) == 3
+    for password in passwords:
+        assert password not in log
+        assert password not in urls
+
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root steps down to another account")
+
+
+@needs_root
+def test_root_runs_the_server_as_an_unprivileged_account(settings):
+    with embedded.running(settings):
+        owner = Path(f"/proc/{embedded.status(settings).pid}").stat().st_uid
+        assert owner != 0
+        assert homes.locate(settings).cluster.stat().st_uid == owner
+        assert homes.passfile(settings).stat().st_uid == 0
+
+
+@needs_root
+def test_a_private_home_keeps_its_mode_and_the_cluster_goes_to_the_shared_root(data, shared_root):
+    private = data / "root"
+    private.mkdir(mode=0o700)
+    settings = make_settings(private / "checkout" / "data")
+    with embedded.running(settings):
+        assert count(connect.state_url(settings), "SELECT 1") == 1
+        home = homes.locate(settings)
+        assert home.path.is_relative_to(shared_root)
+        assert home.passfile == settings.data_path / "postgres" / "pgpass"
+    assert private.stat().st_mode & 0o777 == 0o700
+    with embedded.running(settings):
+        assert homes.locate(settings) == home
+
+
+@needs_root
+def test_a_deleted_data_folder_does_not_come_back_with_its_old_database(data, shared_root):
+    import shutil
+
+    private = data / "root"
+    private.mkdir(mode=0o700)
+    settings = make_settings(private / "data")
+    with embedded.running(settings):
+        count(connect.state_url(settings), "CREATE TABLE old AS SELECT 1")
+    shutil.rmtree(settings.data_path)
+    with embedded.running(settings):
+        assert count(connect.state_url(settings), "SELECT to_regclass('old')") is None
+    assert len(list(shared_root.glob("*/postgres.orphan-*"))) == 1
+
+
+@needs_root
+def test_a_moved_private_data_folder_is_told_how_to_find_its_database(data, shared_root):
+    private = data / "root"
+    private.mkdir(mode=0o700)
+    settings = make_settings(private / "data")
+    with embedded.running(settings):
+        pass
+    (private / "data").rename(private / "moved")
+    with pytest.raises(ConfigError, match="was moved or copied") as caught:
+        homes.locate(make_settings(private / "moved"))
+    subprocess.run(caught.value.remedy.split("`")[1], shell=True, check=True)
+    moved = make_settings(private / "moved")
+    with embedded.running(moved):
+        assert count(connect.state_url(moved), "SELECT 1") == 1
+
+
+@needs_root
+def test_programs_in_a_private_home_are_copied_to_where_the_account_can_run_them(data, shared_root, monkeypatch):
+    import shutil
+
+    source = binaries.find().parent
+    private = data / "root"
+    private.mkdir(mode=0o700)
+    site = private / "site-packages"
+    shutil.copytree(source, site / binaries.WHEEL / binaries.INSTALL, ignore=shutil.ignore_patterns("include", "*.a"))
+    shutil.copytree(source.parent.parent / f"{binaries.WHEEL}.libs", site / f"{binaries.WHEEL}.libs")
+    monkeypatch.setattr(binaries, "find", lambda: site / binaries.WHEEL / binaries.INSTALL / "bin")
+    old = os.umask(0o077)
+    try:
+        settings = make_settings(private / "data")
+        with embedded.running(settings):
+            program = Path(f"/proc/{embedded.status(settings).pid}/exe").readlink()
+            assert program.is_relative_to(shared_root / f"pgsql-{binaries.version(source / 'bin')}")
+    finally:
+        os.umask(old)
+
+
+def as_nobody(work) -> str:
+    """Run ``work`` as the user nobody in a fork (this interpreter may be out of that user's reach); what it returns."""
+    import psycopg2  # noqa: F401  # nobody may be unable to import it later
+
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        said = "the child failed"
+        try:
+            os.setgroups([])
+            os.setgid(65534)
+            os.setuid(65534)
+            said = work()
+        except Exception as error:
+            said = repr(error)
+        finally:
+            os.write(writer, said.encode())
+            os._exit(0)
+    os.close(writer)
+    os.waitpid(child, 0)
+    with os.fdopen(reader, encoding="utf-8") as pipe:
+        return pipe.read()
+
+
+@needs_root
+def test_an_ordinary_user_runs_the_server_as_itself(data, shared_root, monkeypatch):
+    folder = data / "theirs"
+    folder.mkdir(mode=0o700)
+    os.chown(folder, 65534, 65534)
+    programs = binaries.for_account(Account("nobody", 65534, 65534))
+    monkeypatch.setattr(binaries, "find", lambda: programs)
+    settings = make_settings(folder / "data")
+
+    def work():
+        with embedded.running(settings):
+            owner = Path(f"/proc/{embedded.status(settings).pid}").stat().st_uid
+            return f"{owner} {count(connect.state_url(settings), 'SELECT current_user')}"
+
+    assert as_nobody(work) == "65534 lakehouse_writer"
+
+
+@needs_root
+def test_the_database_of_another_user_is_refused_by_name(data):
+    settings = make_settings(data / "data")
+    with embedded.running(settings):
+        pass
+
+    def work():
+        with contextlib.suppress(KeyError), embedded.running(settings):
+            return "it was used"
+        return "no error"
+
+    assert "belongs to another user" in as_nobody(work)
