@@ -3,10 +3,9 @@
 import json
 from pathlib import Path
 
-from dagster import Definitions
-from ingestion.declarations import load_all
-from ingestion.ingest import check_severities
+from dagster import AssetSelection, Definitions
 
+from ingestion.declarations import load_all
 from lakehouse.dbt.manifest import DBT_PROJECT, ensure_manifest
 from lakehouse.settings import PROJECT_ROOT, load_settings
 from orchestration.assets.dbt_layers import dbt_layers
@@ -18,19 +17,20 @@ from orchestration.sensors import file_sensor, upkeep_sensor
 
 def _definitions() -> Definitions:
     settings = load_settings()
-    declarations = load_all()
+    declarations = list(load_all().values())
     manifest = json.loads((ensure_manifest(settings) / "manifest.json").read_text(encoding="utf-8"))
-    raw = [
-        raw_asset(item, check_severities(item), PROJECT_ROOT / "ingestion" / "sources" / f"{item.source}.yml")
-        for item in declarations
-    ]
+    raw = [raw_asset(item, PROJECT_ROOT / item.file) for item in declarations]
     layers = dbt_layers(manifest, Path(DBT_PROJECT), {item.source: item.asset for item in declarations})
-    keys = [key for definition in [*raw, *layers] for key in definition.keys]
+    assets = [*raw, *layers]
+    keys = [key for definition in assets for key in definition.keys]
+    downstream = {
+        item.source: sorted(AssetSelection.assets(item.asset).downstream().resolve(assets)) for item in declarations
+    }
     return Definitions(
-        assets=[*raw, *layers],
+        assets=assets,
         jobs=JOBS,
         schedules=schedules(settings),
-        sensors=[file_sensor(declarations, settings), upkeep_sensor(keys, settings)],
+        sensors=[file_sensor(declarations, downstream, settings), upkeep_sensor(keys, settings)],
     )
 
 

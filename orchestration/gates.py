@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from dagster import AssetExecutionContext
+from psycopg2.extensions import connection as Connection
 
 from lakehouse import state
 from lakehouse.errors import BlockedError
@@ -12,7 +13,7 @@ from orchestration.options import RunOptions
 
 def check_gate(
     context: AssetExecutionContext,
-    connection: "state.Connection",
+    connection: Connection,
     upstream: Iterable[str],
     options: RunOptions,
 ) -> list[state.Blocker]:

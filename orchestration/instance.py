@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from lakehouse.postgres.connect import sqlalchemy_url, state_url
 
+from lakehouse.postgres.connect import sqlalchemy_url, state_url
 from lakehouse.settings import Settings
 
 RUN_START_TIMEOUT_SECONDS = 180

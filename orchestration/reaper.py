@@ -5,9 +5,9 @@ Dagster's default launcher has no health check: after ``kill -9`` a run stays st
 """
 
 from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
-from lakehouse.postgres.connect import connect, state_url
 
 from lakehouse import state
+from lakehouse.postgres.connect import connect, state_url
 from lakehouse.settings import Settings
 from orchestration.processes import executing_process_is_gone
 

@@ -37,7 +37,7 @@ def dagster_failures(settings: Settings, attempt: int, *, delay: float | None) -
             wait = retry_wait(attempt, settings.retry_delay_seconds if delay is None else delay)
             progress.note(f"{error.message} Trying again in {wait:.0f} s ({attempt + 1} of {settings.retry_max}).")
             raise RetryRequested(max_retries=settings.retry_max, seconds_to_wait=wait) from error
-        metadata = {"remedy": MetadataValue.text(error.remedy)} if error.remedy else {}
+        metadata: dict[str, MetadataValue] = {"remedy": MetadataValue.text(error.remedy)} if error.remedy else {}
         if isinstance(error, BlockedError):
             metadata["blocked"] = MetadataValue.bool(True)
         raise Failure(description=str(error), metadata=metadata, allow_retries=False) from error

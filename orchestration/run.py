@@ -73,7 +73,12 @@ def run(
 
     keys = selected_keys(defs, select)
     summary = RunSummary("", False)
-    progress.listen(on_note, lambda line: (summary.lines.append(line), on_line(line))[1])
+
+    def keep(line: progress.AssetLine) -> None:
+        summary.lines.append(line)
+        on_line(line)
+
+    progress.listen(on_note, keep)
     with DagsterInstance.get() as instance:
         for run_id in reap(instance, settings):
             on_note(f"Run {run_id[:8]} had died and is now marked failed.")

@@ -91,11 +91,11 @@ def _plain(value: Any) -> Any:
 def _ask_marts(settings: Settings, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
     import psycopg2
 
-    from lakehouse import postgres
     from lakehouse.errors import DataError
     from lakehouse.postgres.connect import bi_url, connect
+    from lakehouse.postgres.embedded import running
 
-    with postgres.running(settings):
+    with running(settings):
         connection = connect(bi_url(settings), what="marts database")
         try:
             connection.set_session(readonly=True, autocommit=True)
@@ -133,7 +133,7 @@ def _ask_warehouse(settings: Settings, sql: str) -> tuple[list[str], list[tuple[
             raise DataError(f"DuckDB refused it: {error}", remedy=WAREHOUSE_HELP) from error
 
 
-MARTS_HELP = "Marts: `lakehouse query --marts \"select table_name from information_schema.tables where table_schema = 'marts'\"`."
+MARTS_HELP = "Marts: `lakehouse query --marts \"select tablename from pg_tables where schemaname = 'marts'\"`."
 WAREHOUSE_HELP = (
     'Tables: `lakehouse query "select schema_name, table_name from duckdb_tables()"`; marts are asked with --marts.'
 )

@@ -108,7 +108,7 @@ def _source(cursor: Any, declaration: Any, settings: Any, now: datetime) -> dict
     limit = settings.freshness_hours or declaration.freshness.max_age_hours
     newest = found["newest_batch_start"]
     deadline = None if newest is None else newest + timedelta(hours=limit)
-    state = "empty" if newest is None else "fresh" if deadline >= now else "late"
+    state = "empty" if deadline is None else "fresh" if deadline >= now else "late"
     return {
         "source": declaration.source,
         "state": state,
@@ -193,7 +193,9 @@ def _print(report: dict[str, Any]) -> None:
         click.echo("\nChecks that do not pass:")
         for item in report["checks"]:
             colour = "red" if item["severity"] == "error" else "yellow"
-            click.echo(f"  {click.style(item['severity'], fg=colour)} {item['asset']}: {item['check']} {item['message']}")
+            click.echo(
+                f"  {click.style(item['severity'], fg=colour)} {item['asset']}: {item['check']} {item['message']}"
+            )
     if report["alerts"]:
         click.echo("\nOpen alerts:")
         for item in report["alerts"]:

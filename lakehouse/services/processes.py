@@ -60,7 +60,11 @@ def services(settings: Settings, workspace: Path) -> list[Service]:
         ),
         Service(
             "daemon",
-            (str(Path(python).parent / "dagster-daemon"), "run", "--workspace", str(workspace), "--log-level", "warning"),
+            (
+                str(Path(python).parent / "dagster-daemon"),
+                "run",
+                *("--workspace", str(workspace), "--log-level", "warning"),
+            ),
         ),
     ]
 

@@ -12,13 +12,13 @@ from dagster import (
     MaterializeResult,
     MetadataValue,
 )
-from lakehouse.postgres.connect import connect, state_url
 
 from lakehouse import state
 from lakehouse.dbt.manifest import load_manifest
 from lakehouse.dbt.runner import NodeOutcome, build
 from lakehouse.duckdb.lock import exclusive
 from lakehouse.errors import DataError, LakehouseError, UnavailableError
+from lakehouse.postgres.connect import connect, state_url
 from lakehouse.settings import Settings
 from orchestration import names, progress
 from orchestration.assets.dbt_graph import DbtGraph, Model

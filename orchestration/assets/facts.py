@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from dagster import MetadataValue, TableColumn, TableMetadataSet, TableSchema
-from lakehouse.postgres.connect import connect, marts_url
 
 from lakehouse.dbt.runner import NodeOutcome
+from lakehouse.postgres.connect import connect, marts_url
 from lakehouse.settings import Settings
 from orchestration.assets.dbt_graph import Model
 
@@ -123,9 +123,8 @@ def failing_rows(settings: Settings, target: str, outcomes: Sequence[NodeOutcome
     failed = [item for item in outcomes if item.status in {"fail", "warn"} and item.compiled_code]
     if not failed:
         return {}
-    from lakehouse.postgres.connect import marts_dsn
-
     from lakehouse.duckdb.connect import connect as open_duckdb
+    from lakehouse.postgres.connect import marts_dsn
 
     examples: dict[str, list[dict[str, Any]]] = {}
     with open_duckdb(settings, settings.warehouse, read_only=True) as warehouse:

@@ -25,12 +25,13 @@ from dagster import (
     TableSchema,
     multi_asset,
 )
-from ingestion.declarations import Declaration
-from ingestion.ingest import IngestReport, ingest
-from lakehouse.postgres.connect import connect, state_url
 
+from ingestion.checks import CHECK_NAMES
+from ingestion.declarations import DropZoneSource
+from ingestion.ingest import ingest
+from ingestion.report import IngestReport
 from lakehouse import state
-from lakehouse.errors import DataError
+from lakehouse.postgres.connect import connect, state_url
 from lakehouse.settings import load_settings
 from orchestration import names, progress
 from orchestration.options import RunOptions
@@ -38,15 +39,15 @@ from orchestration.processes import process_tags
 from orchestration.retries import dagster_failures
 
 
-def raw_asset(declaration: Declaration, check_names: dict[str, str], declared_in: Path) -> AssetsDefinition:
+def raw_asset(declaration: DropZoneSource, declared_in: Path) -> AssetsDefinition:
     """The asset that lands one source, with the checks its declaration implies.
 
     Args:
         declaration: the source.
-        check_names: check name → severity (``error`` blocks).
         declared_in: the YAML file, linked from the asset's page.
     """
     key = AssetKey([declaration.asset])
+    reference = LocalFileCodeReference(file_path=str(declared_in), line_number=1, label=declared_in.name)
     spec = AssetSpec(
         key=key,
         description=declaration.description,
@@ -68,15 +69,16 @@ def raw_asset(declaration: Declaration, check_names: dict[str, str], declared_in
             ),
             **CodeReferencesMetadataSet(
                 code_references=CodeReferencesMetadataValue(
-                    code_references=[LocalFileCodeReference(str(declared_in), 1, declared_in.name)]
+                    code_references=[
+                        LocalFileCodeReference(file_path=str(declared_in), line_number=1, label=declared_in.name)
+                    ]
                 )
             ),
         },
     )
-    checks = [
-        AssetCheckSpec(name=name, asset=key, blocking=severity == "error")
-        for name, severity in sorted(check_names.items())
-    ]
+    # Blocking, because whether a failure is an error or a warning is known only once it has happened; Dagster lets
+    # warnings of a blocking check pass.
+    checks = [AssetCheckSpec(name=name, asset=key, blocking=True) for name in CHECK_NAMES]
 
     @multi_asset(name=declaration.asset, specs=[spec], check_specs=checks, can_subset=True)
     def definition(context: AssetExecutionContext) -> Iterator[Any]:
@@ -88,7 +90,7 @@ def raw_asset(declaration: Declaration, check_names: dict[str, str], declared_in
     return definition
 
 
-def _land(context: AssetExecutionContext, declaration: Declaration, key: AssetKey) -> Iterator[Any]:
+def _land(context: AssetExecutionContext, declaration: DropZoneSource, key: AssetKey) -> Iterator[Any]:
     settings = load_settings()
     context.instance.add_run_tags(context.run_id, process_tags())
     began = time.monotonic()
@@ -106,9 +108,9 @@ def _land(context: AssetExecutionContext, declaration: Declaration, key: AssetKe
         result = state.AssetResult(
             declaration.asset,
             ok=not report.failed,
-            rows=report.rows,
-            reason="; ".join(report.reasons) or None,
-            data_version=report.data_version,
+            rows=report.metadata["rows"],
+            reason="; ".join(report.failures) or None,
+            data_version=str(report.arrival_after),
         )
         state.record(connection, context.run_id, [result], checks)
     finally:
@@ -118,7 +120,7 @@ def _land(context: AssetExecutionContext, declaration: Declaration, key: AssetKe
             asset=declaration.asset,
             layer="raw",
             status=_status(report),
-            rows=report.rows,
+            rows=report.metadata["rows"],
             seconds=seconds,
             passed=sum(check.passed for check in checks),
             warned=sum(not check.passed and check.severity == "warn" for check in checks),
@@ -127,13 +129,15 @@ def _land(context: AssetExecutionContext, declaration: Declaration, key: AssetKe
         )
     )
     if report.status == "empty":
-        context.log.warning(report.message)
-        yield AssetObservation(key, description=report.message, metadata={"status": "empty", **_metadata(report)})
+        text = f"No file in {declaration.path}: nothing to build, what is downstream is skipped."
+        context.log.warning(text)
+        progress.note(text)
+        yield AssetObservation(key, description=text, metadata=_metadata(report))
         return
     yield MaterializeResult(
         asset_key=key,
-        metadata={**_metadata(report), **TableMetadataSet(row_count=report.rows)},
-        data_version=DataVersion(report.data_version),
+        metadata={**_metadata(report), **TableMetadataSet(row_count=report.metadata["rows"])},
+        data_version=DataVersion(str(report.arrival_after)),
     )
     for check in checks:
         yield AssetCheckResult(
@@ -144,8 +148,7 @@ def _land(context: AssetExecutionContext, declaration: Declaration, key: AssetKe
             description=check.message or None,
             metadata={name: MetadataValue.json(value) for name, value in check.metadata.items()},
         )
-    if report.failed and not failed:
-        raise DataError("\n".join(report.reasons), remedy=f"See raw/_quarantine/{declaration.source} in the lake.")
+    report.raise_if_failed()
 
 
 def _both(context: AssetExecutionContext) -> Callable[[str], None]:
@@ -161,11 +164,12 @@ def _status(report: IngestReport) -> str:
         return "empty"
     if report.failed:
         return "failed"
-    return "built" if report.changed else "unchanged"
+    return "built" if report.changed_anything else "unchanged"
 
 
 def _metadata(report: IngestReport) -> dict[str, Any]:
     return {
         name: value if isinstance(value, int | float | str) else MetadataValue.json(value)
         for name, value in report.metadata.items()
+        if value is not None
     }
