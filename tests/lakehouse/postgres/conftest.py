@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +26,26 @@ def data() -> Iterator[Path]:
 
 @pytest.fixture
 def settings(data: Path) -> Iterator[Settings]:
+    made = make_settings(data / "data")
+    yield made
+    embedded.stop(made, force=True)
+
+
+@pytest.fixture(scope="session")
+def template() -> Iterator[Path]:
+    """The data folder of a server that ran once, to copy instead of making each anew."""
+    folder = Path(tempfile.mkdtemp(prefix="lakehouse-template-"))
+    folder.chmod(0o755)
+    with embedded.running(make_settings(folder / "data")):
+        pass
+    yield folder / "data"
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def prepared(data: Path, template: Path) -> Iterator[Settings]:
+    """Settings of a server that was made before and does not run."""
+    subprocess.run(["cp", "-a", template, data / "data"], check=True)  # keeps owners, unlike shutil
     made = make_settings(data / "data")
     yield made
     embedded.stop(made, force=True)

@@ -63,25 +63,25 @@ def test_the_server_runs_version_18_during_the_block_and_not_after_it(settings):
     assert ports.listener(settings.postgres_port) is None
 
 
-def test_nested_users_in_one_process_share_the_server(settings):
-    with embedded.running(settings):
-        first = embedded.status(settings).pid
-        with embedded.running(settings):
-            assert embedded.status(settings).pid == first
-        assert embedded.status(settings).pid == first
+def test_nested_users_in_one_process_share_the_server(prepared):
+    with embedded.running(prepared):
+        first = embedded.status(prepared).pid
+        with embedded.running(prepared):
+            assert embedded.status(prepared).pid == first
+        assert embedded.status(prepared).pid == first
 
 
-def test_two_processes_share_one_server_and_the_last_one_stops_it(settings):
-    first = user_process(settings, "input()")
+def test_two_processes_share_one_server_and_the_last_one_stops_it(prepared):
+    first = user_process(prepared, "input()")
     assert first.stdout.readline() == "in\n"
-    pid = embedded.status(settings).pid
-    second = user_process(settings, "input()")
+    pid = embedded.status(prepared).pid
+    second = user_process(prepared, "input()")
     assert second.stdout.readline() == "in\n"
     first.communicate("\n")
-    assert embedded.status(settings).pid == pid
+    assert embedded.status(prepared).pid == pid
     second.communicate("\n")
     assert (first.returncode, second.returncode) == (0, 0)
-    assert not embedded.status(settings).running
+    assert not embedded.status(prepared).running
 
 
 def test_many_processes_that_come_and_go_at_once_never_miss_the_server(settings):
@@ -95,23 +95,23 @@ def test_many_processes_that_come_and_go_at_once_never_miss_the_server(settings)
     assert not embedded.status(settings).running
 
 
-def test_a_killed_user_is_not_counted(settings):
-    killed = user_process(settings, "input()")
+def test_a_killed_user_is_not_counted(prepared):
+    killed = user_process(prepared, "input()")
     assert killed.stdout.readline() == "in\n"
     killed.kill()
     killed.wait()
-    left_behind = embedded.status(settings)
+    left_behind = embedded.status(prepared)
     assert (left_behind.running, left_behind.in_use) == (True, False)
-    with embedded.running(settings):
-        assert embedded.status(settings).pid == left_behind.pid
-    assert not embedded.status(settings).running
+    with embedded.running(prepared):
+        assert embedded.status(prepared).pid == left_behind.pid
+    assert not embedded.status(prepared).running
 
 
-def test_ctrl_c_in_the_terminal_reaches_the_command_and_not_the_server(settings):
-    with embedded.running(settings):
+def test_ctrl_c_in_the_terminal_reaches_the_command_and_not_the_server(prepared):
+    with embedded.running(prepared):
         pass  # made beforehand, so that the other process starts it in a moment
     command = user_process(
-        settings,
+        prepared,
         """
         import time
         try:
@@ -127,29 +127,29 @@ def test_ctrl_c_in_the_terminal_reaches_the_command_and_not_the_server(settings)
     os.killpg(command.pid, signal.SIGINT)
     out, err = command.communicate(timeout=20)
     assert out == "still there\nout\n", err
-    assert not embedded.status(settings).running
+    assert not embedded.status(prepared).running
 
 
-def test_a_killed_postmaster_is_healed_by_the_next_user(settings):
-    with embedded.running(settings):
-        count(connect.state_url(settings), "CREATE TABLE kept AS SELECT 7 AS n")
-        old = embedded.status(settings).pid
+def test_a_killed_postmaster_is_healed_by_the_next_user(prepared):
+    with embedded.running(prepared):
+        count(connect.state_url(prepared), "CREATE TABLE kept AS SELECT 7 AS n")
+        old = embedded.status(prepared).pid
         os.kill(old, signal.SIGKILL)
-        wait_for(lambda: not server.accepts(settings.postgres_port))
-        with embedded.running(settings):
-            assert embedded.status(settings).pid != old
-            assert count(connect.state_url(settings), "SELECT n FROM kept") == 7
+        wait_for(lambda: not server.accepts(prepared.postgres_port))
+        with embedded.running(prepared):
+            assert embedded.status(prepared).pid != old
+            assert count(connect.state_url(prepared), "SELECT n FROM kept") == 7
 
 
-def test_a_pid_file_from_before_a_reboot_that_names_a_living_process_is_not_believed(settings):
-    with embedded.running(settings):
+def test_a_pid_file_from_before_a_reboot_that_names_a_living_process_is_not_believed(prepared):
+    with embedded.running(prepared):
         pass
-    cluster = homes.locate(settings).cluster
-    lines = [os.getpid(), cluster, int(time.time()), settings.postgres_port, "", "127.0.0.1", "1 1", "ready"]
+    cluster = homes.locate(prepared).cluster
+    lines = [os.getpid(), cluster, int(time.time()), prepared.postgres_port, "", "127.0.0.1", "1 1", "ready"]
     (cluster / "postmaster.pid").write_text("\n".join(map(str, lines)) + "\n")
-    assert not embedded.status(settings).running
-    with embedded.running(settings):
-        assert count(connect.state_url(settings), "SELECT 1") == 1
+    assert not embedded.status(prepared).running
+    with embedded.running(prepared):
+        assert count(connect.state_url(prepared), "SELECT 1") == 1
 
 
 def test_a_first_start_that_was_killed_midway_leaves_nothing_that_matters(settings):
@@ -172,12 +172,12 @@ def test_a_taken_port_is_reported_with_its_holder_and_a_remedy(settings):
     assert "LAKEHOUSE_POSTGRES_PORT=" in caught.value.remedy
 
 
-def test_a_changed_port_while_the_server_runs_names_the_port_it_runs_on(settings):
-    other = settings.model_copy(update={"postgres_port": ports.free_port()})
-    with embedded.running(settings):
-        with pytest.raises(BusyError, match=f"runs on port {settings.postgres_port}"), embedded.running(other):
+def test_a_changed_port_while_the_server_runs_names_the_port_it_runs_on(prepared):
+    other = prepared.model_copy(update={"postgres_port": ports.free_port()})
+    with embedded.running(prepared):
+        with pytest.raises(BusyError, match=f"runs on port {prepared.postgres_port}"), embedded.running(other):
             pass
-        assert embedded.status(settings).running
+        assert embedded.status(prepared).running
     with embedded.running(other):
         assert count(connect.state_url(other), "SELECT 1") == 1
 
@@ -189,22 +189,22 @@ def test_a_full_disk_is_refused_before_anything_is_written(settings, monkeypatch
     assert not homes.locate(settings).cluster.exists()
 
 
-def test_a_damaged_cluster_is_reported_with_the_end_of_the_server_log(settings):
-    with embedded.running(settings):
+def test_a_damaged_cluster_is_reported_with_the_end_of_the_server_log(prepared):
+    with embedded.running(prepared):
         pass
-    (homes.locate(settings).cluster / "global" / "pg_control").write_bytes(b"\0" * 8192)
-    with pytest.raises(LakehouseError) as caught, embedded.running(settings):
+    (homes.locate(prepared).cluster / "global" / "pg_control").write_bytes(b"\0" * 8192)
+    with pytest.raises(LakehouseError) as caught, embedded.running(prepared):
         pass
     assert "does not start. Its log ends with" in str(caught.value)
     assert "FATAL" in str(caught.value) or "PANIC" in str(caught.value)
-    assert not embedded.status(settings).running
+    assert not embedded.status(prepared).running
 
 
-def test_a_cluster_of_another_major_version_is_named(settings):
-    with embedded.running(settings):
+def test_a_cluster_of_another_major_version_is_named(prepared):
+    with embedded.running(prepared):
         pass
-    (homes.locate(settings).cluster / "PG_VERSION").write_text("16\n")
-    with pytest.raises(ConfigError, match="made by PostgreSQL 16; the installed one is 18"), embedded.running(settings):
+    (homes.locate(prepared).cluster / "PG_VERSION").write_text("16\n")
+    with pytest.raises(ConfigError, match="made by PostgreSQL 16; the installed one is 18"), embedded.running(prepared):
         pass
 
 
@@ -222,22 +222,22 @@ def test_programs_for_another_machine_point_to_an_external_server(data, monkeypa
         binaries.version(data)
 
 
-def test_lost_passwords_are_replaced_at_the_next_start(settings):
-    with embedded.running(settings):
+def test_lost_passwords_are_replaced_at_the_next_start(prepared):
+    with embedded.running(prepared):
         pass
-    file = homes.passfile(settings)
+    file = homes.passfile(prepared)
     before = file.read_text()
     file.unlink()
-    with embedded.running(settings):
-        assert count(connect.bi_url(settings).replace("?", "?connect_timeout=3&"), "SELECT 1") == 1
+    with embedded.running(prepared):
+        assert count(connect.bi_url(prepared).replace("?", "?connect_timeout=3&"), "SELECT 1") == 1
     assert file.read_text() != before
     assert file.stat().st_mode & 0o777 == 0o600
 
 
-def test_passwords_deleted_while_the_server_runs_are_reported(settings):
-    with embedded.running(settings):
-        homes.passfile(settings).unlink()
-        with pytest.raises(LakehouseError, match="changed or deleted while"), embedded.running(settings):
+def test_passwords_deleted_while_the_server_runs_are_reported(prepared):
+    with embedded.running(prepared):
+        homes.passfile(prepared).unlink()
+        with pytest.raises(LakehouseError, match="changed or deleted while"), embedded.running(prepared):
             pass
 
 
@@ -258,12 +258,12 @@ def test_external_urls_start_nothing(data):
     assert not (data / "data").exists()
 
 
-def test_threads_share_the_server(settings):
+def test_threads_share_the_server(prepared):
     seen = []
 
     def use():
-        with embedded.running(settings):
-            seen.append(count(connect.state_url(settings), "SELECT 1"))
+        with embedded.running(prepared):
+            seen.append(count(connect.state_url(prepared), "SELECT 1"))
 
     threads = [threading.Thread(target=use) for _ in range(4)]
     for thread in threads:
@@ -271,17 +271,17 @@ def test_threads_share_the_server(settings):
     for thread in threads:
         thread.join()
     assert seen == [1] * 4
-    assert not server.alive(homes.locate(settings))
+    assert not server.alive(homes.locate(prepared))
 
 
-def test_a_warm_start_and_a_join_are_quick(settings):
-    with embedded.running(settings):
+def test_a_warm_start_and_a_join_are_quick(prepared):
+    with embedded.running(prepared):
         pass
     began = time.perf_counter()
-    with embedded.running(settings):
+    with embedded.running(prepared):
         started = time.perf_counter() - began
         began = time.perf_counter()
-        with embedded.running(settings):
+        with embedded.running(prepared):
             joined = time.perf_counter() - began
     assert started < 0.6
     assert joined < 0.05
