@@ -14,7 +14,7 @@ from datetime import datetime
 from lakehouse.storage import LakeObject
 
 TEMPORARY_ENDINGS = (".tmp", ".temp", ".part", ".partial", ".crdownload", ".filepart", ".download", ".inprogress", "~")
-"""How copy tools and browsers call a file they still write. Leading dots never reach us, a leading "_" means the same."""
+"""How copy tools and browsers name a file they still write; a leading dot or "_" means the same."""
 
 
 @dataclass(frozen=True)

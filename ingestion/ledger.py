@@ -221,7 +221,7 @@ def _insert(cursor: Cursor, source: DropZoneSource, run_id: str, entries: Sequen
             " batch_ids = EXCLUDED.batch_ids, facts = EXCLUDED.facts, reason = EXCLUDED.reason,"
             " run_id = EXCLUDED.run_id",
             rows,
-            template="(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s::timestamptz, %s::timestamptz, %s::text[], %s, %s, %s)",
+            template=f"({'%s, ' * 10}%s::timestamptz, %s::timestamptz, %s::text[], %s, %s, %s)",
             page_size=500,
         )
 
@@ -237,7 +237,7 @@ def _insert_schema(cursor: Cursor, source: DropZoneSource, columns: dict[str, st
     )
 
 
-def clean(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+def clean(value: Any) -> Any:
     """What PostgreSQL can hold: NUL characters in text become U+FFFD, numbers that are not finite become null."""
     if isinstance(value, str):
         return value.replace("\x00", "\ufffd")

@@ -6,7 +6,7 @@ What belongs here: its columns (the contract with dbt) and writing it only when 
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ingestion.declarations import DropZoneSource
 from lakehouse.storage import Lake
@@ -40,25 +40,26 @@ def _parquet(connection: Connection, source: DropZoneSource) -> bytes:
 
     with connection, connection.cursor() as cursor:
         cursor.execute(
-            "SELECT file_key, batch_key, fingerprint, ingestion_id, ingested_at AT TIME ZONE 'UTC', row_count, batch_ids"
-            " FROM data_platform.ingestion_runs WHERE source_name = %s AND stream = %s AND status = 'accepted'"
-            " ORDER BY ingestion_id",
+            "SELECT file_key, batch_key, fingerprint, ingestion_id, ingested_at AT TIME ZONE 'UTC', row_count,"
+            " batch_ids FROM data_platform.ingestion_runs WHERE source_name = %s AND stream = %s"
+            " AND status = 'accepted' ORDER BY ingestion_id",
             (source.source, source.stream),
         )
         rows = cursor.fetchall()
-    schema = pa.schema(
-        [
-            ("file_key", pa.string()),
-            ("batch_key", pa.string()),
-            ("fingerprint", pa.string()),
-            ("arrival_seq", pa.int64()),
-            ("ingested_at", pa.timestamp("us")),
-            ("row_count", pa.int64()),
-            ("batch_ids", pa.list_(pa.string())),
-        ]
+    fields: list[pa.Field[Any]] = [
+        pa.field("file_key", pa.string()),
+        pa.field("batch_key", pa.string()),
+        pa.field("fingerprint", pa.string()),
+        pa.field("arrival_seq", pa.int64()),
+        pa.field("ingested_at", pa.timestamp("us")),
+        pa.field("row_count", pa.int64()),
+        pa.field("batch_ids", pa.list_(pa.string())),
+    ]
+    columns = list(zip(*rows, strict=True)) if rows else [()] * len(fields)
+    table = pa.table(
+        {field.name: pa.array(list(values), field.type) for values, field in zip(columns, fields, strict=True)},
+        pa.schema(fields),
     )
-    columns = list(zip(*rows, strict=True)) if rows else [()] * len(schema)
-    table = pa.table([pa.array(values, field.type) for values, field in zip(columns, schema, strict=True)], schema)
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression="zstd")
     return buffer.getvalue()

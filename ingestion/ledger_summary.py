@@ -73,8 +73,9 @@ def summarise(connection: Connection, source: DropZoneSource) -> Summary:
             "SELECT count(*) FROM data_platform.ingestion_runs WHERE source_name = %(source)s"
             " AND stream = %(stream)s AND status = 'missing'"
         )[0][0]
-        batches = rows("SELECT DISTINCT b " + accepted.format("CROSS JOIN unnest(r.batch_ids) b") + " ORDER BY b")
-        result.batches, result.batch_sample = len(batches), [row[0] for row in batches[:SAMPLE]]
+        batches = "FROM (SELECT DISTINCT b " + accepted.format("CROSS JOIN unnest(r.batch_ids) b") + ") d"
+        result.batches = rows(f"SELECT count(*) {batches}")[0][0]
+        result.batch_sample = [row[0] for row in rows(f"SELECT b {batches} ORDER BY b LIMIT %(sample)s")]
         result.equipment = [
             row[0]
             for row in rows(
@@ -83,25 +84,21 @@ def summarise(connection: Connection, source: DropZoneSource) -> Summary:
                 + " ORDER BY e"
             )
         ]
+        parameters = accepted.format("CROSS JOIN jsonb_each(r.facts->'parameters') p")
         result.parameters = {
-            row[0]: {
-                "rows": row[1],
-                "out_of_range": row[2],
-                "min": row[3],
-                "max": row[4],
-                "units": sorted(row[5] or []),
-                "known": row[6],
-            }
-            for row in rows(
-                "SELECT p.key, sum((p.value->>'rows')::bigint)::bigint, sum((p.value->>'out_of_range')::bigint)::bigint,"
-                " min((p.value->>'min')::double precision), max((p.value->>'max')::double precision),"
-                " (SELECT array_agg(DISTINCT u) FROM unnest(string_to_array(string_agg(array_to_string(ARRAY("
-                "SELECT jsonb_array_elements_text(p.value->'units')), chr(31)), chr(31)), chr(31))) u WHERE u <> ''),"
-                " bool_and((p.value->>'known')::boolean) "
-                + accepted.format("CROSS JOIN jsonb_each(r.facts->'parameters') p")
-                + " GROUP BY p.key ORDER BY p.key"
+            name: {"rows": count, "out_of_range": outside, "min": low, "max": high, "units": [], "known": declared}
+            for name, count, outside, low, high, declared in rows(
+                "SELECT p.key, sum((p.value->>'rows')::bigint)::bigint,"
+                " sum((p.value->>'out_of_range')::bigint)::bigint, min((p.value->>'min')::double precision),"
+                " max((p.value->>'max')::double precision), bool_and((p.value->>'known')::boolean) "
+                f"{parameters} GROUP BY p.key ORDER BY p.key"
             )
         }
+        units = accepted.format(
+            "CROSS JOIN jsonb_each(r.facts->'parameters') p CROSS JOIN jsonb_array_elements_text(p.value->'units') u"
+        )
+        for name, unit in rows(f"SELECT DISTINCT p.key, u {units} ORDER BY p.key, u"):
+            result.parameters[name]["units"].append(unit)
         result.extra_columns = {
             row[0]: row[1]
             for row in rows(

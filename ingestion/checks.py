@@ -1,0 +1,131 @@
+"""Asset checks and metadata of a source, derived from its declaration and from what the ledger holds.
+
+What belongs here: pure judgement over a summary. What does not: reading the ledger, or telling Dagster.
+Checks of refused files warn below the threshold: nothing of such a file goes on, so nothing downstream is wrong.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ingestion.declarations import DropZoneSource
+from ingestion.ledger_summary import SAMPLE, Summary
+from ingestion.report import Check, IngestReport
+from ingestion.validate import READING, SCHEMA
+
+CHECK_NAMES = (
+    "readable_files",
+    "schema",
+    "no_null_batch_ids",
+    "row_count_above_threshold",
+    "values_in_declared_range",
+    "quarantine_below_threshold",
+)
+"""Every check a drop zone has; Dagster declares them before any run."""
+
+
+def over_threshold(source: DropZoneSource, looked: int, quarantined: int) -> str | None:
+    """Why a run with these counts fails; None if it does not."""
+    limit = source.thresholds
+    if looked < limit.judged_from_files or quarantined <= limit.max_quarantined_fraction * looked:
+        return None
+    return (
+        f"{quarantined} of {looked} files looked at were quarantined ({quarantined / looked:.0%}),"
+        f" at most {limit.max_quarantined_fraction:.0%} may"
+    )
+
+
+def batch_rules(source: DropZoneSource) -> set[str]:
+    """Causes that say that batch ids are absent: file rules over the batch column."""
+    return {
+        f"rule:{rule.name}"
+        for rule in source.row_rules
+        if rule.action == "quarantine_file" and source.batch_column in rule.expression
+    }
+
+
+def checks(source: DropZoneSource, held: Summary) -> list[Check]:
+    """All checks of a source, in the order of :data:`CHECK_NAMES`."""
+    failure = over_threshold(source, held.last_run_looked, held.last_run_quarantined)
+    outside = {name: fact["out_of_range"] for name, fact in held.parameters.items() if fact["out_of_range"]}
+    unknown = {name: fact["rows"] for name, fact in held.parameters.items() if not fact["known"]}
+    ranges = [f"{count:,} values of {name} outside its range" for name, count in outside.items()]
+    ranges += [f"parameter {name} is not declared ({count:,} rows)" for name, count in unknown.items()]
+    return [
+        _refused("readable_files", source, held, lambda cause: cause in READING, "readable"),
+        _refused("schema", source, held, lambda cause: cause in SCHEMA, "of the declared columns and types"),
+        _refused("no_null_batch_ids", source, held, batch_rules(source).__contains__, "with a batch id in every row"),
+        Check(
+            "row_count_above_threshold",
+            held.rows >= source.thresholds.min_rows,
+            "error",
+            f"{held.rows:,} rows accepted, at least {source.thresholds.min_rows:,} expected",
+            {"rows": held.rows, "min_rows": source.thresholds.min_rows},
+        ),
+        Check(
+            "values_in_declared_range",
+            not outside,
+            "warn",
+            "; ".join(ranges) or f"{len(held.parameters)} parameters, all values in range",
+            {"out_of_range": outside, "unknown_parameters": unknown, "parameters": held.parameters},
+        ),
+        Check(
+            "quarantine_below_threshold",
+            failure is None,
+            "error",
+            failure or f"{held.last_run_quarantined} of {held.last_run_looked} files of the newest arrival quarantined",
+            {
+                "looked_at": held.last_run_looked,
+                "quarantined": held.last_run_quarantined,
+                "max_fraction": source.thresholds.max_quarantined_fraction,
+            },
+        ),
+    ]
+
+
+def metadata(source: DropZoneSource, held: Summary, report: IngestReport) -> dict[str, Any]:
+    """What the asset's page shows, as plain JSON values."""
+    return {
+        "status": report.status,
+        "drop_zone": source.path,
+        "files": held.files,
+        "files_new": sum(not item.replaced for item in report.accepted),
+        "files_changed": sum(item.replaced for item in report.accepted),
+        "files_unchanged": report.unchanged,
+        "files_quarantined": len(report.quarantined),
+        "files_waiting": len(report.waiting),
+        "files_missing": held.missing_files,
+        "files_ignored": len(report.ignored),
+        "quarantined": {item.key: item.reason for item in report.quarantined[:SAMPLE]},
+        "open_quarantined": len(held.quarantined),
+        "accepted": [item.key for item in report.accepted[:SAMPLE]],
+        "rows": held.rows,
+        "rows_arrived": sum(item.rows for item in report.accepted),
+        "rows_rejected": held.rejected_rows,
+        "min_time": held.min_time.isoformat() if held.min_time else None,
+        "max_time": held.max_time.isoformat() if held.max_time else None,
+        "batches": held.batches,
+        "batch_ids": held.batch_sample,
+        "equipment_ids": held.equipment[:SAMPLE],
+        "parameters": held.parameters,
+        "extra_columns": held.extra_columns,
+        "bytes": held.size_bytes,
+        "arrival_seq": report.arrival_after,
+        "seconds": round(report.seconds, 3),
+    }
+
+
+def _refused(name: str, source: DropZoneSource, held: Summary, concerns: Any, what: str) -> Check:
+    # A file may have several faults; the ledger keeps the first one's cause, the most basic.
+    files = {key: reason for key, cause, reason in held.quarantined if concerns(cause)}
+    if not files:
+        return Check(name, True, "warn", f"{held.files} accepted files, all {what}", {"files": held.files})
+    named = "; ".join(f"{key}: {reason}" for key, reason in list(files.items())[:3])
+    more = f"; and {len(files) - 3} more" if len(files) > 3 else ""
+    return Check(
+        name,
+        False,
+        "warn",
+        f"{len(files)} file{'s' if len(files) > 1 else ''} quarantined: {named}{more}",
+        {"files": dict(list(files.items())[:SAMPLE]), "quarantine": source.quarantine_folder},
+    )
