@@ -67,13 +67,7 @@ def raw_asset(declaration: DropZoneSource, declared_in: Path) -> AssetsDefinitio
                     ]
                 )
             ),
-            **CodeReferencesMetadataSet(
-                code_references=CodeReferencesMetadataValue(
-                    code_references=[
-                        LocalFileCodeReference(file_path=str(declared_in), line_number=1, label=declared_in.name)
-                    ]
-                )
-            ),
+            **CodeReferencesMetadataSet(code_references=CodeReferencesMetadataValue(code_references=[reference])),
         },
     )
     # Blocking, because whether a failure is an error or a warning is known only once it has happened; Dagster lets
