@@ -33,6 +33,12 @@ WAREHOUSE_POOL = "duckdb_warehouse"
 TAG_LAYER = "layer"
 TAG_DOMAIN = "domain"
 
+# Metadata keys that Dagster documents and its pages understand.
+META_ROWS = "dagster/row_count"
+META_COLUMNS = "dagster/column_schema"
+META_RELATION = "dagster/relation_identifier"
+META_CODE = "dagster/code_references"
+
 # Run tags: what a caller asked for, and which process does it.
 TAG_FORCE = "lakehouse/force"
 TAG_ACCEPT_STALE = "lakehouse/accept_stale"

@@ -1,14 +1,15 @@
 """A headless run in this process, recorded in the same instance the web pages show."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from dagster import (
     AssetKey,
     AssetSelection,
+    BetaWarning,
+    DagsterError,
     DagsterInstance,
-    DagsterInvalidAssetSelectionError,
-    DagsterInvalidSubsetError,
     Definitions,
     JobDefinition,
     execute_job,
@@ -45,7 +46,7 @@ def pipeline_job() -> JobDefinition:
     """The job a headless run executes; named here so that Dagster can find it again."""
     from orchestration.definitions import defs
 
-    return defs.get_job_def(names.NIGHTLY_JOB)
+    return defs.resolve_job_def(names.NIGHTLY_JOB)
 
 
 def run(
@@ -69,6 +70,7 @@ def run(
         ConfigError: the selection names nothing.
     """
     prepare_home(settings)
+    warnings.filterwarnings("ignore", category=BetaWarning)  # Dagster warns of its own selection parser
     from orchestration.definitions import defs
 
     keys = selected_keys(defs, select)
@@ -118,7 +120,7 @@ def selected_keys(defs: Definitions, select: str) -> list[AssetKey]:
     text = to_dagster(select, domains=domains, assets=specs)
     try:
         chosen = AssetSelection.from_string(text).resolve(defs.resolve_asset_graph())
-    except (DagsterInvalidAssetSelectionError, DagsterInvalidSubsetError) as error:
+    except DagsterError as error:
         raise ConfigError(f"The selection {select!r} is not understood: {error}", remedy=SELECTION_HELP) from error
     if not chosen:
         raise ConfigError(f"The selection {select!r} matches no asset.", remedy=SELECTION_HELP)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dagster import AssetKey, CodeReferencesMetadataSet, CodeReferencesMetadataValue, LocalFileCodeReference
+from dagster import AssetKey, CodeReferencesMetadataValue, LocalFileCodeReference
 from dagster_dbt import DagsterDbtTranslator
 
 from orchestration import names
@@ -55,7 +55,7 @@ class LakehouseTranslator(DagsterDbtTranslator):
         reference = LocalFileCodeReference(file_path=str(path), line_number=1, label=dbt_resource_props["name"])
         return {
             **super().get_metadata(dbt_resource_props),
-            **CodeReferencesMetadataSet(code_references=CodeReferencesMetadataValue(code_references=[reference])),
+            names.META_CODE: CodeReferencesMetadataValue(code_references=[reference]),
         }
 
 

@@ -4,14 +4,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from dagster import (
-    AssetCheckResult,
-    AssetCheckSeverity,
-    AssetExecutionContext,
-    AssetKey,
-    MaterializeResult,
-    MetadataValue,
-)
+from dagster import AssetExecutionContext, AssetKey, MaterializeResult, MetadataValue
 
 from lakehouse import state
 from lakehouse.dbt.manifest import load_manifest
@@ -22,6 +15,7 @@ from lakehouse.postgres.connect import connect, state_url
 from lakehouse.settings import Settings
 from orchestration import names, progress
 from orchestration.assets.dbt_graph import DbtGraph, Model
+from orchestration.assets.events import check_event
 from orchestration.assets.facts import RelationFacts, duckdb_facts, failing_rows, ledger_position, mart_facts
 from orchestration.gates import check_gate
 from orchestration.options import RunOptions
@@ -180,27 +174,17 @@ def _events(
     forced: Sequence[state.Blocker],
 ) -> Iterator[Any]:
     by_id = {outcome.unique_id: outcome for outcome in outcomes}
-    built = set()
     for model in models:
         outcome = by_id.get(model.unique_id)
         if outcome is None or not outcome.ok:
             continue
-        built.add(model.asset_key)
         metadata: dict[str, Any] = {"seconds": MetadataValue.float(round(outcome.seconds, 3))}
         if model.asset_key in facts:
             metadata |= facts[model.asset_key].metadata()
         if forced:
             metadata["forced_past"] = MetadataValue.text("\n".join(str(item) for item in forced))
         yield MaterializeResult(asset_key=AssetKey([model.asset_key]), metadata=metadata)
-    for check in checks:
-        yield AssetCheckResult(
-            asset_key=AssetKey([check.asset_key]),
-            check_name=check.check_name,
-            passed=check.passed,
-            severity=AssetCheckSeverity.ERROR if check.severity == "error" else AssetCheckSeverity.WARN,
-            description=check.message or None,
-            metadata={name: MetadataValue.json(value) for name, value in check.metadata.items()},
-        )
+    yield from map(check_event, checks)
 
 
 def _report(

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dagster import MetadataValue, TableColumn, TableMetadataSet, TableSchema
+from dagster import MetadataValue, TableColumn, TableSchema
 
 from lakehouse.dbt.runner import NodeOutcome
 from lakehouse.postgres.connect import connect, marts_url
 from lakehouse.settings import Settings
+from orchestration import names
 from orchestration.assets.dbt_graph import Model
 
 MAX_EXAMPLES = 5
@@ -26,10 +27,13 @@ class RelationFacts:
     def metadata(self) -> dict[str, Any]:
         """As Dagster's standard table metadata."""
         schema = TableSchema(columns=[TableColumn(name=name, type=kind) for name, kind in self.columns])
-        known = TableMetadataSet(column_schema=schema, relation_identifier=self.relation)
-        metadata: dict[str, Any] = {**known, "unchanged": MetadataValue.bool(self.unchanged)}
+        metadata: dict[str, Any] = {
+            names.META_COLUMNS: schema,
+            names.META_RELATION: self.relation,
+            "unchanged": MetadataValue.bool(self.unchanged),
+        }
         if self.rows is not None:
-            metadata |= dict(TableMetadataSet(row_count=self.rows))
+            metadata[names.META_ROWS] = self.rows
         return metadata
 
 

@@ -6,22 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from dagster import (
-    AssetCheckResult,
-    AssetCheckSeverity,
     AssetCheckSpec,
     AssetExecutionContext,
     AssetKey,
     AssetObservation,
     AssetsDefinition,
     AssetSpec,
-    CodeReferencesMetadataSet,
     CodeReferencesMetadataValue,
     DataVersion,
     LocalFileCodeReference,
     MaterializeResult,
-    MetadataValue,
     TableColumn,
-    TableMetadataSet,
     TableSchema,
     multi_asset,
 )
@@ -34,6 +29,7 @@ from lakehouse import state
 from lakehouse.postgres.connect import connect, state_url
 from lakehouse.settings import load_settings
 from orchestration import names, progress
+from orchestration.assets.events import as_metadata, check_event
 from orchestration.options import RunOptions
 from orchestration.processes import process_tags
 from orchestration.retries import dagster_failures
@@ -59,15 +55,13 @@ def raw_asset(declaration: DropZoneSource, declared_in: Path) -> AssetsDefinitio
         kinds={"parquet"},
         skippable=True,  # an empty drop zone materializes nothing, and what is downstream is skipped
         metadata={
-            **TableMetadataSet(
-                column_schema=TableSchema(
-                    columns=[
-                        TableColumn(name=column.name, type=column.type, description=column.description)
-                        for column in declaration.columns
-                    ]
-                )
+            names.META_COLUMNS: TableSchema(
+                columns=[
+                    TableColumn(name=column.name, type=column.type, description=column.description)
+                    for column in declaration.columns
+                ]
             ),
-            **CodeReferencesMetadataSet(code_references=CodeReferencesMetadataValue(code_references=[reference])),
+            names.META_CODE: CodeReferencesMetadataValue(code_references=[reference]),
         },
     )
     # Blocking, because whether a failure is an error or a warning is known only once it has happened; Dagster lets
@@ -126,22 +120,14 @@ def _land(context: AssetExecutionContext, declaration: DropZoneSource, key: Asse
         text = f"No file in {declaration.path}: nothing to build, what is downstream is skipped."
         context.log.warning(text)
         progress.note(text)
-        yield AssetObservation(key, description=text, metadata=_metadata(report))
+        yield AssetObservation(key, description=text, metadata=as_metadata(report.metadata))
         return
     yield MaterializeResult(
         asset_key=key,
-        metadata={**_metadata(report), **TableMetadataSet(row_count=report.metadata["rows"])},
+        metadata={**as_metadata(report.metadata), names.META_ROWS: report.metadata["rows"]},
         data_version=DataVersion(str(report.arrival_after)),
     )
-    for check in checks:
-        yield AssetCheckResult(
-            asset_key=key,
-            check_name=check.check_name,
-            passed=check.passed,
-            severity=AssetCheckSeverity.ERROR if check.severity == "error" else AssetCheckSeverity.WARN,
-            description=check.message or None,
-            metadata={name: MetadataValue.json(value) for name, value in check.metadata.items()},
-        )
+    yield from map(check_event, checks)
     report.raise_if_failed()
 
 
@@ -159,11 +145,3 @@ def _status(report: IngestReport) -> str:
     if report.failed:
         return "failed"
     return "built" if report.changed_anything else "unchanged"
-
-
-def _metadata(report: IngestReport) -> dict[str, Any]:
-    return {
-        name: value if isinstance(value, int | float | str) else MetadataValue.json(value)
-        for name, value in report.metadata.items()
-        if value is not None
-    }
