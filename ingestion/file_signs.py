@@ -88,11 +88,11 @@ def _magic(item: LakeObject, head: bytes, tail: bytes | None) -> Sign | None:
         return ("empty_file", "it is empty (0 bytes)", AGAIN)
     if not head.startswith(MAGIC):
         text = head[:40].decode("utf-8", errors="replace").splitlines()[0] if _is_text(head) else ""
-        looks = f": it is text beginning with {text!r}" if text else f": it begins with the bytes {head[:4].hex(' ')}"
-        comma = " (CSV?)" if text and ("," in text or ";" in text) else ""
+        looks = f"text beginning with {text!r}" if text else f"bytes {head[:4].hex(' ')} …"
+        kind = "CSV" if text and ("," in text or ";" in text) else "something else"
         return (
             "not_parquet",
-            f"it is not Parquet{looks}{comma}",
+            f"it is not Parquet but {kind}: {looks}",
             "Export it as Parquet; a new name does not convert it.",
         )
     if tail is not None and (not tail.endswith(MAGIC) or item.size < 12):

@@ -193,7 +193,7 @@ def _validate_one(
     verdict = validate(run.lake, connection, run.source, item)
     if former and former.cause == "permission" and verdict.cause == "permission":
         return  # still unreadable, and said so before
-    if run.lake.stat(item.key).version != item.version:
+    if item.kind == "file" and run.lake.stat(item.key).version != item.version:
         run.report.waiting[item.key] = "it was written to while it was validated"
         return
     entry = Entry(

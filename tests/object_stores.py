@@ -12,6 +12,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,8 @@ from pathlib import Path
 import boto3
 import pytest
 from botocore.config import Config
+
+from lakehouse.settings import Settings
 
 ACCESS_KEY, SECRET_KEY, BUCKET = "lakekey", "lakesecret", "lake"
 
@@ -38,6 +41,18 @@ def client(endpoint: str):
         aws_secret_access_key=SECRET_KEY,
         config=Config(s3={"addressing_style": "path"}),
     )
+
+
+def s3_settings(endpoint: str, data_dir: Path, **changes) -> Settings:
+    """Settings of a lake under a prefix of its own."""
+    values = {
+        "data_dir": data_dir,
+        "lake_url": f"s3://{BUCKET}/{uuid.uuid4().hex}",
+        "s3_endpoint": endpoint,
+        "s3_access_key": ACCESS_KEY,
+        "s3_secret_key": SECRET_KEY,
+    }
+    return Settings(_env_file=None, **(values | changes))
 
 
 @contextmanager

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
-
 import object_stores
 import pytest
 
@@ -25,27 +23,16 @@ def minio_endpoint(tmp_path_factory):
         yield endpoint
 
 
-def s3_settings(endpoint: str, data_dir, **changes) -> Settings:
-    values = {
-        "data_dir": data_dir,
-        "lake_url": f"s3://{object_stores.BUCKET}/{uuid.uuid4().hex}",
-        "s3_endpoint": endpoint,
-        "s3_access_key": object_stores.ACCESS_KEY,
-        "s3_secret_key": object_stores.SECRET_KEY,
-    }
-    return Settings(_env_file=None, **(values | changes))
-
-
 @pytest.fixture(params=["local", "moto", pytest.param("minio", marks=pytest.mark.prove)])
 def settings(request, tmp_path) -> Settings:
     if request.param == "local":
         return Settings(_env_file=None, data_dir=tmp_path)
-    return s3_settings(request.getfixturevalue(f"{request.param}_endpoint"), tmp_path)
+    return object_stores.s3_settings(request.getfixturevalue(f"{request.param}_endpoint"), tmp_path)
 
 
 @pytest.fixture(params=["moto", pytest.param("minio", marks=pytest.mark.prove)])
 def s3(request, tmp_path) -> Settings:
-    return s3_settings(request.getfixturevalue(f"{request.param}_endpoint"), tmp_path)
+    return object_stores.s3_settings(request.getfixturevalue(f"{request.param}_endpoint"), tmp_path)
 
 
 @pytest.fixture

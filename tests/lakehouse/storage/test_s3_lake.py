@@ -67,12 +67,10 @@ def test_a_marker_of_an_empty_folder_is_not_an_object(s3):
 
 @pytest.mark.prove
 def test_a_wrong_key_is_a_config_error_and_never_printed(minio_endpoint, tmp_path):
-    from conftest import s3_settings
-
-    lake = open_lake(s3_settings(minio_endpoint, tmp_path, s3_secret_key="not-the-secret"))
+    lake = open_lake(object_stores.s3_settings(minio_endpoint, tmp_path, s3_secret_key="not-the-secret"))
     with pytest.raises(ConfigError, match=r"refuses the S3 key \(SignatureDoesNotMatch\)") as caught:
         lake.check()
     assert "not-the-secret" not in str(caught.value)
-    lake = open_lake(s3_settings(minio_endpoint, tmp_path, s3_access_key="nobody"))
+    lake = open_lake(object_stores.s3_settings(minio_endpoint, tmp_path, s3_access_key="nobody"))
     with pytest.raises(ConfigError, match=r"refuses the S3 key \(InvalidAccessKeyId\)"):
         lake.check()
