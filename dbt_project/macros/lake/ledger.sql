@@ -1,0 +1,77 @@
+{#
+  What dbt knows about the files of the lake: the ledger's copy that ingestion writes after every run, one row per
+  accepted file (file_key, batch_key, fingerprint, arrival_seq, ingested_at, row_count, batch_ids).
+  Files are never found by a pattern: what is not in the ledger was not accepted.
+#}
+
+{% macro lake_root() -%}
+    {{ return(env_var('LAKEHOUSE_LAKE_ROOT', env_var('PWD', '.') ~ '/../data/lake')) }}
+{%- endmacro %}
+
+{# A text as an SQL literal. #}
+{% macro literal(text) -%}
+    {{ return("'" ~ (text | string | replace("'", "''")) ~ "'") }}
+{%- endmacro %}
+
+{#
+  A file's full name as DuckDB takes it literally. Names may hold * ? and [, which DuckDB reads as a pattern; each is
+  literal inside brackets. DuckDB knows no way to write a backslash in a pattern, so the two together are refused.
+#}
+{% macro lake_uri(file_key) -%}
+    {%- set uri = lake_root() ~ '/' ~ file_key -%}
+    {%- if '*' in uri or '?' in uri or '[' in uri -%}
+        {%- if '\\' in uri -%}
+            {{ exceptions.raise_compiler_error(
+                'DuckDB cannot open ' ~ uri ~ ': its name holds a backslash and one of * ? [. Rename the file.') }}
+        {%- endif -%}
+        {%- set parts = [] -%}
+        {%- for sign in uri -%}
+            {%- do parts.append('[' ~ sign ~ ']' if sign in '*?[' else sign) -%}
+        {%- endfor -%}
+        {%- set uri = parts | join -%}
+    {%- endif -%}
+    {{ return(uri) }}
+{%- endmacro %}
+
+{# The ledger of a source as a relation; an empty one of the same shape where nothing was ingested yet. #}
+{% macro ledger(source_name) -%}
+    {%- set uri = literal(lake_uri('raw/_ledger/' ~ source_name ~ '.parquet')) -%}
+    {%- if execute and run_query('select count(*) from glob(' ~ uri ~ ')').columns[0].values()[0] > 0 -%}
+        {{ return('read_parquet(' ~ uri ~ ')') }}
+    {%- endif -%}
+    {{ return("(select null::varchar as file_key, null::varchar as batch_key, null::varchar as fingerprint, "
+        ~ "null::bigint as arrival_seq, null::timestamp as ingested_at, null::bigint as row_count, "
+        ~ "null::varchar[] as batch_ids where false)") }}
+{%- endmacro %}
+
+{# Keys of the files in a `…__files` relation, in order of arrival; only those that arrived after a number, if given. #}
+{% macro file_keys(files, after=0) -%}
+    {%- if not execute or not load_relation(files) -%} {{ return([]) }} {%- endif -%}
+    {%- set rows = run_query(
+        'select file_key from ' ~ files ~ ' where arrival_seq > ' ~ (after | int) ~ ' order by arrival_seq') -%}
+    {{ return(rows.columns[0].values() | list) }}
+{%- endmacro %}
+
+{#
+  Which version of each batch a `…__files` relation holds, as SQL:
+    batch_id, _batch_version, _source_files ("file<tab>fingerprint" lines, by name), _ingested_at.
+  The version is made of the files that hold the batch and their fingerprints, so it changes exactly when a file with
+  this batch arrives, is replaced or goes; and of `rules`, for what else the result depends on.
+#}
+{% macro batch_versions(files, rules='') -%}
+    select
+        batch_id,
+        md5(string_agg(file_key || chr(9) || fingerprint, chr(10) order by file_key))
+        || '-' || {{ literal(local_md5(rules)[:8]) }} as _batch_version,
+        string_agg(file_key || chr(9) || fingerprint, chr(10) order by file_key) as _source_files,
+        max(ingested_at) as _ingested_at
+    from (
+        select distinct
+            file_key,
+            fingerprint,
+            ingested_at,
+            trim(unnest(batch_ids)) as batch_id
+        from {{ files }}
+    )
+    group by batch_id
+{%- endmacro %}
