@@ -1,9 +1,10 @@
 """Assembles the code location; everything it names is defined elsewhere."""
 
 import json
+import warnings
 from pathlib import Path
 
-from dagster import AssetSelection, Definitions
+from dagster import AssetSelection, BetaWarning, Definitions
 
 from ingestion.declarations import load_all
 from lakehouse.dbt.manifest import DBT_PROJECT, ensure_manifest
@@ -13,6 +14,8 @@ from orchestration.assets.raw import raw_asset
 from orchestration.jobs import JOBS
 from orchestration.schedules import schedules
 from orchestration.sensors import file_sensor, upkeep_sensor
+
+warnings.filterwarnings("ignore", category=BetaWarning)  # of code references; they would fill the server's log
 
 
 def _definitions() -> Definitions:

@@ -45,6 +45,7 @@ def instance_config(settings: Settings) -> dict[str, Any]:
             "sensor": {"purge_after_days": {"skipped": 1, "failure": 7, "success": settings.run_retention_days}},
         },
         "telemetry": {"enabled": False},
+        "nux": {"enabled": False},  # no sign-up dialog on the first visit
     }
 
 

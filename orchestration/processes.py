@@ -29,14 +29,9 @@ def start_time(pid: int) -> str | None:
 
 
 def process_tags() -> dict[str, str]:
-    """Run tags that identify this process."""
+    """The run tag that identifies this process: host, boot, process id, start time."""
     pid = os.getpid()
-    return {
-        names.TAG_PID: str(pid),
-        names.TAG_PROCESS_START: start_time(pid) or "",
-        names.TAG_BOOT: boot_id(),
-        names.TAG_HOST: socket.gethostname(),
-    }
+    return {names.TAG_PROCESS: " ".join([socket.gethostname(), boot_id(), str(pid), start_time(pid) or "0"])}
 
 
 def executing_process_is_gone(tags: Mapping[str, str]) -> bool:
@@ -44,9 +39,10 @@ def executing_process_is_gone(tags: Mapping[str, str]) -> bool:
 
     False where we cannot know: a run that names no process yet, or one on another host.
     """
-    pid = tags.get(names.TAG_PID)
-    if not pid or tags.get(names.TAG_HOST) != socket.gethostname():
+    parts = tags.get(names.TAG_PROCESS, "").split()
+    if len(parts) != 4:
         return False
-    if tags.get(names.TAG_BOOT) != boot_id():
-        return True
-    return start_time(int(pid)) != tags.get(names.TAG_PROCESS_START)
+    host, boot, pid, started = parts
+    if host != socket.gethostname():
+        return False
+    return boot != boot_id() or start_time(int(pid)) != started

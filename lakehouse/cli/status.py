@@ -65,7 +65,7 @@ def collect(settings: Any) -> dict[str, Any]:
     connection = connect(state_url(settings), what="state database")
     try:
         with connection, connection.cursor() as cursor:
-            sources = [_source(cursor, item, settings, now) for item in load_all()]
+            sources = [_source(cursor, item, settings, now) for item in load_all().values()]
             assets = _rows(
                 cursor,
                 "select asset_key as asset, status as state, rows, last_ok_at, failing_since, reason,"
