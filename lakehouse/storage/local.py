@@ -48,9 +48,17 @@ class LocalLake(Lake):
     def list(self, folder: str) -> Iterator[LakeObject]:
         """See :meth:`Lake.list`."""
         base = self._file(folder)
+        found = []
         try:
             with os.scandir(base) as entries:
-                names = sorted(entry.name for entry in entries if not entry.name.startswith("."))
+                for entry in entries:
+                    if entry.name.startswith("."):
+                        continue
+                    key = f"{folder.rstrip('/')}/{entry.name}"
+                    # Whatever goes away between the listing and the look was not there to begin with.
+                    with contextlib.suppress(FileNotFoundError):
+                        plain = entry.is_file(follow_symlinks=False)
+                        found.append(_item(key, "file", entry.stat()) if plain else self.stat(key))
         except FileNotFoundError:
             return
         except OSError as error:
@@ -58,10 +66,7 @@ class LocalLake(Lake):
                 f"The folder {base} cannot be listed: {error.strerror}.",
                 remedy=f"It must be a directory this user may read (chmod u+rx {base}).",
             ) from error
-        for name in names:
-            # Whatever goes away between the listing and the look was not there to begin with.
-            with contextlib.suppress(FileNotFoundError):
-                yield self.stat(f"{folder.rstrip('/')}/{name}")
+        yield from sorted(found, key=lambda item: item.key)
 
     def walk(self, folder: str) -> Iterator[LakeObject]:
         """See :meth:`Lake.walk`; linked directories are not entered (they may form a loop)."""
@@ -93,13 +98,7 @@ class LocalLake(Lake):
             except NotADirectoryError:
                 raise FileNotFoundError(errno.ENOENT, "no such object", key) from None
             kind = "dangling"
-        return LakeObject(
-            key=key,
-            size=state.st_size,
-            modified=datetime.fromtimestamp(state.st_mtime, UTC),
-            version=_version(state),
-            kind=kind,
-        )
+        return _item(key, kind, state)
 
     def open(self, key: str) -> BinaryIO:
         """See :meth:`Lake.open`."""
@@ -188,8 +187,14 @@ class LocalLake(Lake):
                 fresh.unlink(missing_ok=True)
 
 
-def _version(state: os.stat_result) -> str:
-    return f"{state.st_mtime_ns}-{state.st_size}-{state.st_ino}"
+def _item(key: str, kind: ObjectKind, state: os.stat_result) -> LakeObject:
+    return LakeObject(
+        key=key,
+        size=state.st_size,
+        modified=datetime.fromtimestamp(state.st_mtime, UTC),
+        version=f"{state.st_mtime_ns}-{state.st_size}-{state.st_ino}",
+        kind=kind,
+    )
 
 
 def _move_link(old: Path, new: Path) -> None:
