@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from lakehouse.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 CLI = Path(sys.executable).parent / "lakehouse"
@@ -36,6 +42,12 @@ class Platform:
         """What its processes see: nothing of the tester's own settings."""
         outside = {name: value for name, value in os.environ.items() if not name.startswith(("LAKEHOUSE_", "DAGSTER_"))}
         return {**outside, "LAKEHOUSE_DATA_DIR": str(self.home), **self.variables}
+
+    @property
+    def settings(self) -> Settings:
+        """Its settings, for calling a room's own functions."""
+        values = {name.removeprefix("LAKEHOUSE_").lower(): value for name, value in self.variables.items()}
+        return Settings(_env_file=None, data_dir=self.home, **values)
 
     @property
     def drop_zone(self) -> Path:
@@ -84,15 +96,19 @@ class Platform:
 
 
 @pytest.fixture
-def platform(tmp_path: Path) -> Platform:
+def platform() -> Iterator[Platform]:
     """An empty platform."""
-    return new_platform(tmp_path / "data")
+    with a_platform() as made:
+        yield made
 
 
-def new_platform(home: Path) -> Platform:
-    """A platform with ports of its own and no pause before retries."""
-    return Platform(
-        home,
+@contextlib.contextmanager
+def a_platform() -> Iterator[Platform]:
+    """A platform with ports of its own, in a folder that the embedded server's account can reach; gone afterwards."""
+    folder = Path(tempfile.mkdtemp(prefix="lakehouse-test-"))
+    folder.chmod(0o755)  # pytest's own folders are private
+    made = Platform(
+        folder / "data",
         {
             "LAKEHOUSE_POSTGRES_PORT": str(free_port()),
             "LAKEHOUSE_WEBSERVER_PORT": str(free_port()),
@@ -100,3 +116,10 @@ def new_platform(home: Path) -> Platform:
             "LAKEHOUSE_DUCKDB_MEMORY_LIMIT": "2GB",
         },
     )
+    try:
+        yield made
+    finally:
+        from lakehouse.postgres import embedded
+
+        embedded.stop(made.settings, force=True)
+        shutil.rmtree(folder, ignore_errors=True)
