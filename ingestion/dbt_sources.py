@@ -65,7 +65,9 @@ def meta(source: DropZoneSource) -> dict[str, Any]:
         "batch_column": source.batch_column,
         "equipment_column": source.equipment_column,
         "extra_columns": source.extra_columns,
-        "row_rules": [{"name": rule.name, "expression": rule.expression} for rule in source.row_rules],
+        "row_rules": [
+            {"name": rule.name, "expression": rule.expression, "action": rule.action} for rule in source.row_rules
+        ],
         "parameters": [parameter.model_dump() for parameter in source.parameters],
         "freshness": source.freshness.model_dump() if source.freshness else None,
         "min_rows": source.thresholds.min_rows,

@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from ingestion import ledger, quarantine
-from ingestion.alerts import DROP_ZONE_EMPTY, FILE_MISSING, FILE_QUARANTINED, QUARANTINE_THRESHOLD, ROWS_REJECTED, Alert
-from ingestion.checks import checks, metadata, over_threshold
+from ingestion.alerts import FILE_QUARANTINED, ROWS_REJECTED, Alert
+from ingestion.checks import checks, metadata
 from ingestion.declarations import DropZoneSource, load
-from ingestion.dropzone import Diff, Known, diff
+from ingestion.dropzone import Diff, diff
 from ingestion.ledger import Entry
 from ingestion.ledger_export import export
 from ingestion.ledger_summary import summarise
+from ingestion.outcome import Progress, Run, dismissed, gone, judge, mended
 from ingestion.report import AcceptedFile, IngestReport, QuarantinedFile
 from ingestion.validate import Verdict, check_declaration, validate
 from lakehouse.settings import Settings
@@ -29,29 +29,6 @@ from lakehouse.storage import Lake, LakeObject, open_lake
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
-    from psycopg2.extensions import connection as Connection
-
-Progress = Callable[[str], None]
-
-
-@dataclass
-class _Run:
-    """Everything the steps of one run share."""
-
-    settings: Settings
-    source: DropZoneSource
-    lake: Lake
-    state: Connection
-    report: IngestReport
-    progress: Progress
-    now: datetime
-    known: dict[str, Known] = field(default_factory=dict)
-    entries: list[Entry] = field(default_factory=list)
-    touched: list[tuple[Known, str]] = field(default_factory=list)
-    broken: list[tuple[LakeObject, Verdict, Entry]] = field(default_factory=list)
-    raised: list[Alert] = field(default_factory=list)
-    new_schemas: list[tuple[dict[str, str], str]] = field(default_factory=list)
-    dismissed: list[str] = field(default_factory=list)
 
 
 def ingest(
@@ -90,24 +67,24 @@ def ingest(
     report = IngestReport(declared.source, declared.asset, run_id or str(uuid.uuid4()))
     state = connect(state_url(settings), what="the state database")
     try:
-        run = _Run(settings, declared, lake, state, report, progress or (lambda _: None), datetime.now(UTC))
+        run = Run(settings, declared, lake, state, report, progress or (lambda _: None), datetime.now(UTC))
         with ledger.locked(state, declared, timeout=settings.lock_timeout_seconds, on_wait=run.progress):
             run.known = ledger.known(state, declared)
             report.arrival_before = ledger.newest(state, declared)
             found = _look(run, files, wait=wait)
             _validate_all(run, found, forced=files is not None)
-            gone = _gone(run, found) + _dismissed(run, found) if files is None else []
-            _judge(run, found, whole=files is None)
+            left = gone(run, found) + dismissed(run, found) if files is None else []
+            judge(run, found, whole=files is None)
             report.new_alerts = ledger.record(
                 state,
                 declared,
                 report.run_id,
                 entries=run.entries,
-                gone=gone,
+                gone=left,
                 touched=run.touched,
                 new_schemas=run.new_schemas,
                 raised=run.raised,
-                resolved=_mended(run, found, whole=files is None),
+                resolved=mended(run, found, whole=files is None),
             )
             _set_aside(run, found)
             export(lake, state, declared)
@@ -121,7 +98,7 @@ def ingest(
     return report
 
 
-def _look(run: _Run, files: Sequence[str] | None, *, wait: bool) -> Diff:
+def _look(run: Run, files: Sequence[str] | None, *, wait: bool) -> Diff:
     """List the drop zone and compare it with the ledger; look a second time where something may still be written."""
     settle = 0.0 if run.lake.atomic_arrival else run.source.settle_seconds
     listing = _listing(run, files)
@@ -143,12 +120,12 @@ def _look(run: _Run, files: Sequence[str] | None, *, wait: bool) -> Diff:
     return found
 
 
-def _listing(run: _Run, files: Sequence[str] | None) -> list[LakeObject]:
+def _listing(run: Run, files: Sequence[str] | None) -> list[LakeObject]:
     listing = list(run.lake.list(run.source.path))
     return listing if files is None else [item for item in listing if item.key in set(files)]
 
 
-def _diff(run: _Run, listing: list[LakeObject], settle: float, earlier: dict[str, LakeObject] | None) -> Diff:
+def _diff(run: Run, listing: list[LakeObject], settle: float, earlier: dict[str, LakeObject] | None) -> Diff:
     return diff(
         listing,
         run.known,
@@ -159,7 +136,7 @@ def _diff(run: _Run, listing: list[LakeObject], settle: float, earlier: dict[str
     )
 
 
-def _validate_all(run: _Run, found: Diff, *, forced: bool) -> None:
+def _validate_all(run: Run, found: Diff, *, forced: bool) -> None:
     candidates = found.new + found.changed
     if forced:
         candidates += found.unchanged + found.stuck
@@ -182,7 +159,7 @@ def _validate_all(run: _Run, found: Diff, *, forced: bool) -> None:
 
 
 def _validate_one(
-    run: _Run, connection: DuckDBPyConnection, item: LakeObject, history: list[dict[str, str]], *, forced: bool
+    run: Run, connection: DuckDBPyConnection, item: LakeObject, history: list[dict[str, str]], *, forced: bool
 ) -> None:
     former = run.known.get(item.key)
     fingerprint = _fingerprint(run.lake, item)
@@ -236,7 +213,7 @@ def _fingerprint(lake: Lake, item: LakeObject) -> str:
 
 
 def _accept(
-    run: _Run,
+    run: Run,
     connection: DuckDBPyConnection,
     item: LakeObject,
     verdict: Verdict,
@@ -284,7 +261,7 @@ def _accept(
     run.report.accepted.append(AcceptedFile(item.key, verdict.rows, verdict.rejected_rows, verdict.batch_ids, replaced))
 
 
-def _refuse(run: _Run, item: LakeObject, verdict: Verdict, entry: Entry) -> None:
+def _refuse(run: Run, item: LakeObject, verdict: Verdict, entry: Entry) -> None:
     key = quarantine.target_key(run.lake, run.source, item, entry.batch_key, run.now)
     quarantine.write_reason(
         run.lake,
@@ -324,94 +301,7 @@ def _refuse(run: _Run, item: LakeObject, verdict: Verdict, entry: Entry) -> None
     )
 
 
-def _gone(run: _Run, found: Diff) -> list[tuple[Known, str]]:
-    """Accepted files that left the drop zone: missing, unless the same content came under another name."""
-    arrived = {entry.fingerprint: entry.file_key for entry in run.entries if entry.status == "accepted"}
-    gone = []
-    for row in found.missing:
-        if new := arrived.get(row.fingerprint):
-            run.report.renamed[row.key] = new
-            gone.append((row, "superseded"))
-            continue
-        run.report.missing.append(row.key)
-        gone.append((row, "missing"))
-        run.raised.append(
-            Alert(
-                "warning",
-                FILE_MISSING,
-                row.key,
-                f"{row.key} was accepted before and is gone from the drop zone; its rows stay in the curated layer.",
-                "Put the file back if it went by mistake; nothing to do if it was meant to go.",
-                row.fingerprint,
-                {"source": run.source.source},
-            )
-        )
-    return gone
-
-
-def _dismissed(run: _Run, found: Diff) -> list[tuple[Known, str]]:
-    """Broken files that somebody has removed from drop zone and quarantine: the matter is closed."""
-    present = {item.key for item in [*found.new, *found.changed, *found.stuck, *(w.item for w in found.waiting)]}
-    closed = [
-        row
-        for row in run.known.values()
-        if row.status == "quarantined" and row.key not in present
-        if not (row.quarantine_key and run.lake.exists(row.quarantine_key))
-    ]
-    run.dismissed = [row.key for row in closed]
-    return [(row, "superseded") for row in closed]
-
-
-def _judge(run: _Run, found: Diff, *, whole: bool) -> None:
-    """Decide the run's status and the alerts about the source as a whole."""
-    report, source = run.report, run.source
-    if failure := over_threshold(source, len(run.entries), len(run.broken)):
-        report.failures.append(failure)
-        report.status = "failed"
-        run.raised.append(
-            Alert(
-                "error",
-                QUARANTINE_THRESHOLD,
-                source.source,
-                f"Source {source.source}: {failure}; downstream is stopped.",
-                f"Look for a common reason in {source.quarantine_folder}; mend and replay, or change the thresholds"
-                f" in {source.file}.",
-                details={"source": source.source},
-            )
-        )
-    elif whole and found.empty:
-        report.status = "empty"
-        run.raised.append(
-            Alert(
-                "warning",
-                DROP_ZONE_EMPTY,
-                source.source,
-                f"The drop zone {run.lake.uri(source.path)} holds no {source.pattern} file; downstream is skipped.",
-                f"Put files there, or make a sample: lakehouse sample {source.source}",
-                details={"source": source.source, "path": source.path},
-            )
-        )
-    elif not (run.entries or run.touched or report.missing or report.renamed):
-        report.status = "unchanged"
-
-
-def _mended(run: _Run, found: Diff, *, whole: bool) -> list[tuple[str, list[str]]]:
-    """Alerts to close: what they were about is in order again."""
-    clean = {entry.file_key: entry for entry in run.entries if entry.status == "accepted"}
-    looked_at = [entry.file_key for entry in run.entries]
-    closed = [
-        (FILE_QUARANTINED, list(clean) + run.dismissed),
-        (FILE_MISSING, looked_at + list(run.report.renamed)),
-        (ROWS_REJECTED, [key for key, entry in clean.items() if not entry.rejected_rows]),
-    ]
-    if whole and not found.empty:
-        closed.append((DROP_ZONE_EMPTY, [run.source.source]))
-    if run.entries and not run.report.failures:
-        closed.append((QUARANTINE_THRESHOLD, [run.source.source]))
-    return closed
-
-
-def _set_aside(run: _Run, found: Diff) -> None:
+def _set_aside(run: Run, found: Diff) -> None:
     """Move broken files, now that the ledger knows them; also those of a run that died before it came to this."""
     for item, verdict, entry in run.broken:
         key = entry.facts["quarantine_key"]

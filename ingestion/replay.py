@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 
 from ingestion import quarantine
 from ingestion.declarations import DropZoneSource, load
-from ingestion.ingest import Progress, ingest
+from ingestion.ingest import ingest
+from ingestion.outcome import Progress
 from ingestion.report import IngestReport
 from lakehouse.errors import ConfigError
 from lakehouse.settings import Settings

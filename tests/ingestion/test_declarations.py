@@ -148,6 +148,7 @@ def test_a_changed_declaration_changes_dbts_source_file(tmp_path):
     assert table["config"]["meta"]["row_rules"][0] == {
         "name": "batch_id_present",
         "expression": "trim(batch_id) <> ''",
+        "action": "quarantine_file",
     }
     assert table["columns"][0]["data_type"] == "TIMESTAMP"
     assert dbt_sources.write(folder, tmp_path / "dbt") == []
