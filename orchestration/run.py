@@ -1,5 +1,6 @@
 """A headless run in this process, recorded in the same instance the web pages show."""
 
+import logging
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -70,6 +71,8 @@ def run(
         ConfigError: the selection names nothing.
     """
     prepare_home(settings)
+    # Without a handler Python prints library warnings to the terminal; they are in the run's event log.
+    logging.getLogger("dagster").addHandler(logging.NullHandler())
     warnings.filterwarnings("ignore", category=BetaWarning)  # Dagster warns of its own selection parser
     from orchestration.definitions import defs
 

@@ -12,7 +12,7 @@ from orchestration.translator import LakehouseTranslator, layer_and_domain
 
 @dataclass(frozen=True)
 class Model:
-    """A dbt model as the platform sees it: asset key, layer, where its relation is, the source it reads directly."""
+    """A dbt model as the platform sees it: asset key, layer, relation, the source it reads directly, depth in the graph."""
 
     unique_id: str
     asset_key: str
@@ -21,6 +21,7 @@ class Model:
     schema: str
     identifier: str
     source: str | None
+    depth: int
 
 
 class DbtGraph:
@@ -34,6 +35,7 @@ class DbtGraph:
     def __init__(self, manifest: Mapping[str, Any], translator: LakehouseTranslator) -> None:
         self._manifest = manifest
         self._translator = translator
+        self._depths: dict[str, int] = {}
         self.models = {
             node_id: self._model(node)
             for node_id, node in manifest["nodes"].items()
@@ -47,8 +49,8 @@ class DbtGraph:
         self._by_asset = {model.asset_key: model for model in self.models.values()}
 
     def of_assets(self, asset_keys: Iterable[str]) -> list[Model]:
-        """Models of these assets, in name order."""
-        return sorted((self._by_asset[key] for key in asset_keys), key=lambda model: model.asset_key)
+        """Models of these assets, each after those it is built on."""
+        return sorted((self._by_asset[key] for key in asset_keys), key=lambda model: (model.depth, model.asset_key))
 
     def test_names(self, checks: Iterable[AssetCheckKey]) -> list[str]:
         """Dbt selectors of the tests behind these checks."""
@@ -82,7 +84,15 @@ class DbtGraph:
             schema=node["schema"],
             identifier=node.get("alias") or node["name"],
             source=sources[0][0] if sources else None,
+            depth=self._depth(node["unique_id"]),
         )
+
+    def _depth(self, node_id: str) -> int:
+        """Length of the longest way from a source to this node."""
+        if node_id not in self._depths:
+            parents = self._manifest["parent_map"].get(node_id, [])
+            self._depths[node_id] = 1 + max((self._depth(parent) for parent in parents), default=-1)
+        return self._depths[node_id]
 
     def _check_key(self, test_id: str) -> AssetCheckKey | None:
         return get_asset_check_key_for_test(self._manifest, self._translator, test_id, project=None)

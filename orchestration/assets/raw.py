@@ -84,11 +84,11 @@ def _land(context: AssetExecutionContext, declaration: DropZoneSource, key: Asse
     began = time.monotonic()
     report = ingest(settings, declaration, run_id=context.run_id, progress=_both(context))
     seconds = time.monotonic() - began
+    # Nothing to judge in an empty drop zone; what was stored about former files stays as it is.
+    judged = [] if report.status == "empty" else report.checks
     checks = [
-        state.CheckResult(
-            declaration.asset, check.name, check.passed, check.severity, check.message, dict(check.metadata)
-        )
-        for check in report.checks
+        state.CheckResult(declaration.asset, item.name, item.passed, item.severity, item.message, dict(item.metadata))
+        for item in judged
     ]
     failed = [check for check in checks if not check.passed and check.severity == "error"]
     connection = connect(state_url(settings), what="state database")
