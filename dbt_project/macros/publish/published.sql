@@ -82,42 +82,55 @@
         create table {{ adapter.quote(this.database) }}.marts_build.{{ adapter.quote(fresh) }} as
         select * from {{ computed }}
     {%- endcall -%}
+    {#- One call each, because Postgres' message comes with the text of the call. -#}
+    {%- for script in [
+        publish_shape(fresh),
+        publish_comments(fresh),
+        'analyze ' ~ publish_table(fresh),
+        'select marts_build.publish(' ~ [
+            literal(this.identifier), literal(fresh), literal(fingerprint), literal(checksum), row_count,
+            literal(invocation_id)
+        ] | join(', ') ~ ')',
+    ] if script | trim %}
     {%- call statement('publish') %}
-        call postgres_execute({{ literal(this.database) }}, {{ literal(publish_script(fresh, fingerprint, checksum, row_count)) }})
+        call postgres_execute({{ literal(this.database) }}, {{ literal(script) }})
     {%- endcall -%}
+    {%- endfor -%}
     {%- do adapter.commit() -%}
     {#- DuckDB remembers the attached catalog: forget the table that is no longer there. -#}
     {%- call statement('clear', auto_begin=False) %} call pg_clear_cache() {%- endcall -%}
 {%- endmacro %}
 
-{# What Postgres itself does with the loaded table, as one script inside the transaction of the load. #}
-{% macro publish_script(fresh, fingerprint, checksum, row_count) -%}
-    {%- set table = 'marts_build.' ~ adapter.quote(fresh) -%}
+{% macro publish_table(fresh) -%}
+    {{ return('marts_build.' ~ adapter.quote(fresh)) }}
+{%- endmacro %}
+
+{# Indexes and NOT NULL of the fresh table. #}
+{% macro publish_shape(fresh) -%}
     {%- for column in publish_not_null() %}
-    alter table {{ table }} alter column {{ adapter.quote(column) }} set not null;
+    {{ 'alter table ' ~ publish_table(fresh) if loop.first }} alter {{ adapter.quote(column) }} set not null
+    {{- ';' if loop.last else ',' }}
     {%- endfor %}
-    {%- set indexes = [] -%}
-    {%- if config.get('publish_key') -%}
-        {%- do indexes.append({'columns': config.get('publish_key'), 'unique': true}) -%}
-    {%- endif -%}
-    {%- for index in indexes + config.get('indexes', []) %}
-    {#- The name ends in the token of this load until publish() takes it off: two tables are there for a moment. -#}
+    {%- set key = {'columns': config.get('publish_key', []), 'unique': true} -%}
+    {%- for index in [key] + config.get('indexes', []) if index.columns %}
     {%- set columns = [] -%}
     {%- for column in index.columns -%} {%- do columns.append(adapter.quote(column)) -%} {%- endfor -%}
-    {%- set name = this.identifier[:38] ~ '__' ~ local_md5(tojson([index.columns, index.get('unique', false)]))[:8] ~ '__' ~ fresh[-8:] %}
-    create {{ 'unique ' if index.get('unique') }}index {{ adapter.quote(name) }} on {{ table }} ({{ columns | join(', ') }});
+    {#- The name ends in the token of this load until publish() takes it off: two tables are there for a moment. -#}
+    {%- set name = this.identifier[:38] ~ '__' ~ local_md5(tojson([index.columns, index.get('unique', false)]))[:8]
+        ~ '__' ~ fresh[-8:] %}
+    create {{ 'unique ' if index.get('unique') }}index {{ adapter.quote(name) }}
+    on {{ publish_table(fresh) }} ({{ columns | join(', ') }});
     {%- endfor %}
+{%- endmacro %}
+
+{# Descriptions from the model's YAML, where persist_docs asks for them. #}
+{% macro publish_comments(fresh) -%}
     {%- if config.persist_relation_docs() and model.description %}
-    comment on table {{ table }} is {{ literal(model.description) }};
+    comment on table {{ publish_table(fresh) }} is {{ literal(model.description) }};
     {%- endif %}
     {%- if config.persist_column_docs() %}
     {%- for column in model.columns.values() if column.description %}
-    comment on column {{ table }}.{{ adapter.quote(column.name) }} is {{ literal(column.description) }};
+    comment on column {{ publish_table(fresh) }}.{{ adapter.quote(column.name) }} is {{ literal(column.description) }};
     {%- endfor %}
     {%- endif %}
-    analyze {{ table }};
-    select marts_build.publish(
-        {{ literal(this.identifier) }}, {{ literal(fresh) }}, {{ literal(fingerprint) }}, {{ literal(checksum) }},
-        {{ row_count }}, {{ literal(invocation_id) }}
-    );
 {%- endmacro %}
