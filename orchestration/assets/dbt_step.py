@@ -1,7 +1,6 @@
 """The body of a dbt layer: gate, lock, ``dbt build``, then every node as Dagster events and as stored state."""
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from dagster import AssetExecutionContext, AssetKey, MaterializeResult, MetadataValue
@@ -52,7 +51,6 @@ def build_layer(
         forced = check_gate(context, connection, upstream, options)
         if layer.target == "postgres":
             _require_marts(settings)
-        started = datetime.now(UTC)
         position = ledger_position(connection, [model.source for model in models if model.source])
         with exclusive(
             settings.warehouse,
@@ -73,14 +71,14 @@ def build_layer(
             )
             facts = duckdb_facts(settings, [model for model in models if model.layer != "mart"], position)
             examples = failing_rows(settings, layer.target, outcomes)
-        facts |= mart_facts(settings, [model for model in models if model.layer == "mart"], started)
+        facts |= mart_facts(settings, [model for model in models if model.layer == "mart"])
         checks = check_results(graph, outcomes, examples)
         assets = asset_results(models, outcomes, checks, facts, position.version)
         state.record(connection, context.run_id, assets, checks)
     finally:
         connection.close()
     yield from _events(models, outcomes, checks, facts, forced)
-    _report(models, outcomes, assets, checks, facts)
+    _report(models, outcomes, assets, checks)
     _raise_for(models, outcomes)
 
 
@@ -192,20 +190,20 @@ def _report(
     outcomes: Sequence[NodeOutcome],
     assets: Sequence[state.AssetResult],
     checks: Sequence[state.CheckResult],
-    facts: dict[str, RelationFacts],
 ) -> None:
     by_id = {outcome.unique_id: outcome for outcome in outcomes}
     results = {asset.asset_key: asset for asset in assets}
     for model in models:
         outcome, result = by_id.get(model.unique_id), results[model.asset_key]
         own = [check for check in checks if check.asset_key == model.asset_key]
-        status = "built" if result.ok else "skipped" if outcome is None or outcome.status == "skipped" else "failed"
-        fact = facts.get(model.asset_key)
+        status = (
+            _word(outcome) if result.ok else "skipped" if outcome is None or outcome.status == "skipped" else "failed"
+        )
         progress.line(
             progress.AssetLine(
                 asset=model.asset_key,
                 layer=model.layer,
-                status="unchanged" if status == "built" and fact and fact.unchanged else status,
+                status=status,
                 rows=result.rows,
                 seconds=outcome.seconds if outcome else 0.0,
                 passed=sum(check.passed for check in own),
@@ -214,6 +212,11 @@ def _report(
                 reason=result.reason or " ".join(check.message for check in own if not check.passed),
             )
         )
+
+
+def _word(outcome: NodeOutcome | None) -> str:
+    """Our materialization reports when the content was the same and nothing was written."""
+    return "unchanged" if outcome is not None and outcome.response.get("code") == "UNCHANGED" else "built"
 
 
 def _raise_for(models: Sequence[Model], outcomes: Sequence[NodeOutcome]) -> None:

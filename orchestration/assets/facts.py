@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dagster import MetadataValue, TableColumn, TableSchema
+from dagster import TableColumn, TableSchema
 
 from lakehouse.dbt.runner import NodeOutcome
 from lakehouse.postgres.connect import connect, marts_url
@@ -17,12 +17,11 @@ MAX_EXAMPLES = 5
 
 @dataclass(frozen=True)
 class RelationFacts:
-    """Rows (None where counting would cost a scan), columns as (name, type), and whether this run left it as it was."""
+    """Rows (None where counting would cost a scan) and columns as (name, type)."""
 
     relation: str
     rows: int | None
     columns: tuple[tuple[str, str], ...]
-    unchanged: bool = False
 
     def metadata(self) -> dict[str, Any]:
         """As Dagster's standard table metadata."""
@@ -30,7 +29,6 @@ class RelationFacts:
         metadata: dict[str, Any] = {
             names.META_COLUMNS: schema,
             names.META_RELATION: self.relation,
-            "unchanged": MetadataValue.bool(self.unchanged),
         }
         if self.rows is not None:
             metadata[names.META_ROWS] = self.rows
@@ -90,8 +88,8 @@ def duckdb_facts(settings: Settings, models: Sequence[Model], position: LedgerPo
     return facts
 
 
-def mart_facts(settings: Settings, models: Sequence[Model], started: Any) -> dict[str, RelationFacts]:
-    """Rows and columns of published marts; one whose publication is older than ``started`` was left as it was."""
+def mart_facts(settings: Settings, models: Sequence[Model]) -> dict[str, RelationFacts]:
+    """Rows and columns of published marts."""
     if not models:
         return {}
     facts = {}
@@ -99,10 +97,7 @@ def mart_facts(settings: Settings, models: Sequence[Model], started: Any) -> dic
     try:
         with connection, connection.cursor() as cursor:
             for model in models:
-                cursor.execute(
-                    "select rows, published_at < %s from marts_build.publications where mart = %s",
-                    (started, model.identifier),
-                )
+                cursor.execute("select rows from marts_build.publications where mart = %s", (model.identifier,))
                 publication = cursor.fetchone()
                 cursor.execute(
                     "select column_name, data_type from information_schema.columns"
@@ -112,7 +107,7 @@ def mart_facts(settings: Settings, models: Sequence[Model], started: Any) -> dic
                 columns = tuple((name, kind) for name, kind in cursor.fetchall())
                 if publication and columns:
                     facts[model.asset_key] = RelationFacts(
-                        f"{model.schema}.{model.identifier}", publication[0], columns, bool(publication[1])
+                        f"{model.schema}.{model.identifier}", publication[0], columns
                     )
     finally:
         connection.close()

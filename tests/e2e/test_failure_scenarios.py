@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import Platform, a_platform, free_port
+from figures import SMALL
+from platforms import Platform, a_platform, free_port
 
 from lakehouse.postgres import embedded
+from lakehouse.postgres.home import passfile
 from lakehouse.postgres.passfile import ensure
 from lakehouse.settings import Settings
-from tests.e2e.conftest import SMALL
 
 
 def test_scenario_1_no_raw_files_is_an_empty_status_and_an_alert(platform):
@@ -86,7 +87,10 @@ def _fail_a_check(platform: Platform) -> None:
     with embedded.running(platform.settings):
         connection = connect(state_url(platform.settings), what="state database")
         state.record(
-            connection, "test", [], [state.CheckResult("dim_batch", "invented_check", False, "error", "one row too many")]
+            connection,
+            "test",
+            [],
+            [state.CheckResult("dim_batch", "invented_check", False, "error", "one row too many")],
         )
         connection.close()
 
@@ -116,9 +120,8 @@ def _server() -> Iterator[Settings]:
 
 
 def _url(settings: Settings, role: str, database: str) -> str:
-    from lakehouse.postgres.home import Home
 
-    passwords = ensure(Home.of(settings).passfile)
+    passwords = ensure(passfile(settings))
     return f"postgresql://{role}:{passwords[role]}@127.0.0.1:{settings.postgres_port}/{database}"
 
 

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import Platform
-
-from tests.e2e.conftest import readings, statistics
+from figures import readings, statistics
+from platforms import Platform
 
 FACTS = (
     "select batch_id, equipment_id, parameter, value_count, avg_value, stddev_value, min_value, max_value"
@@ -26,10 +25,9 @@ def _fingerprints(folder: Path) -> dict[str, tuple[int, int]]:
 
 def _mart_identity(platform: Platform) -> list[dict]:
     return platform.query(
-        "select c.relfilenode::text, p.fingerprint, p.published_at::text from pg_class c"
-        " join pg_namespace n on n.oid = c.relnamespace cross join (select 1) as one"
-        " left join lateral (select c.relname as fingerprint, '' as published_at) p on true"
-        " where n.nspname = 'marts' and c.relkind = 'r' order by c.relname",
+        "select c.oid::text, c.relfilenode::text, max(m.xmin::text) as youngest from pg_class c"
+        " join marts.mart_bioreactor_overview m on true where c.oid = 'marts.mart_bioreactor_overview'::regclass"
+        " group by c.oid, c.relfilenode",
         "--marts",
     )
 

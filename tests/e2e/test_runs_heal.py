@@ -1,0 +1,89 @@
+"""A killed run leaves nothing that the next one cannot pick up; two runs at once queue."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+
+from figures import SMALL
+from platforms import CLI
+
+HOLD_LOCK = """
+import sys, time
+from pathlib import Path
+from lakehouse.duckdb.lock import exclusive
+with exclusive(Path(sys.argv[1]), "somebody's backfill", timeout=5):
+    print("held", flush=True)
+    time.sleep(float(sys.argv[2]))
+"""
+
+
+def _hold(platform, seconds):
+    import sys
+
+    child = subprocess.Popen(
+        [sys.executable, "-c", HOLD_LOCK, str(platform.settings.warehouse), str(seconds)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert child.stdout.readline() == "held\n"
+    return child
+
+
+def test_a_run_waits_for_the_warehouse_and_says_for_whom(platform):
+    platform.sample(*SMALL)
+    holder = _hold(platform, 12)
+    done = platform.call("run")
+    holder.wait()
+    assert done.returncode == 0, done.stderr
+    assert f"Waiting for the warehouse: somebody's backfill (process {holder.pid}" in done.stderr
+
+
+def test_a_query_waits_for_a_writer_and_says_for_whom(platform):
+    platform.sample(*SMALL)
+    platform.run()
+    holder = _hold(platform, 2)
+    done = platform.call("query", "select count(*) as n from curated.dim_batch")
+    holder.wait()
+    assert done.returncode == 0
+    assert "Waiting for the warehouse: somebody's backfill" in done.stderr
+
+
+def test_a_killed_run_is_failed_by_the_next_one_which_succeeds(platform):
+    platform.sample("--batches", "6", "--scale", "0.5")
+    holder = _hold(platform, 300)
+    victim = subprocess.Popen(
+        [str(CLI), "run"], env=platform.environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    for line in victim.stderr:
+        if "Waiting for the warehouse" in line:
+            break
+    os.kill(victim.pid, signal.SIGKILL)  # it is inside a step, holding the pool's only slot
+    victim.wait()
+    holder.kill()
+    holder.wait()
+    began = time.monotonic()
+    done = platform.call("run")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "had died and is now marked failed" in done.stderr
+    assert time.monotonic() - began < 60
+    assert platform.query("select count(*) as n from curated.dim_batch") == [{"n": 6}]
+
+
+def test_two_runs_at_once_queue_instead_of_failing(platform):
+    platform.sample(*SMALL)
+    runs = [
+        subprocess.Popen(
+            [str(CLI), "run", "--json", "--quiet"],
+            env=platform.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    results = [process.communicate(timeout=240) for process in runs]
+    assert [process.returncode for process in runs] == [0, 0], results
+    assert platform.query("select count(*) as n from curated.dim_batch") == [{"n": 3}]
