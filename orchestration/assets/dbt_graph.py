@@ -12,7 +12,7 @@ from orchestration.translator import LakehouseTranslator, layer_and_domain
 
 @dataclass(frozen=True)
 class Model:
-    """A dbt model as the platform sees it: asset key, layer, relation, the source it reads directly, depth in the graph."""
+    """A dbt model as the platform sees it: asset key, layer, relation, source read directly, depth in the graph."""
 
     unique_id: str
     asset_key: str

@@ -196,9 +196,7 @@ def _report(
     for model in models:
         outcome, result = by_id.get(model.unique_id), results[model.asset_key]
         own = [check for check in checks if check.asset_key == model.asset_key]
-        status = (
-            _word(outcome) if result.ok else "skipped" if outcome is None or outcome.status == "skipped" else "failed"
-        )
+        status = _word(outcome, result)
         progress.line(
             progress.AssetLine(
                 asset=model.asset_key,
@@ -214,9 +212,13 @@ def _report(
         )
 
 
-def _word(outcome: NodeOutcome | None) -> str:
-    """Our materialization reports when the content was the same and nothing was written."""
-    return "unchanged" if outcome is not None and outcome.response.get("code") == "UNCHANGED" else "built"
+def _word(outcome: NodeOutcome | None, result: state.AssetResult) -> str:
+    """One word for the closing table. Our materialization reports when nothing had to be written."""
+    if outcome is None or outcome.status == "skipped":
+        return "skipped"
+    if not result.ok:
+        return "failed"
+    return "unchanged" if outcome.response.get("code") == "UNCHANGED" else "built"
 
 
 def _raise_for(models: Sequence[Model], outcomes: Sequence[NodeOutcome]) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import pandas as pd
 import pytest
 from figures import SMALL
 from platforms import Platform, a_platform, free_port
@@ -21,14 +21,10 @@ from lakehouse.settings import Settings
 
 def test_scenario_1_no_raw_files_is_an_empty_status_and_an_alert(platform):
     result = platform.run()
-    assert platform.status_of(result) == {
-        "raw_bioreactor_data": "empty",
-        "stg_bioreactor": "skipped",
-        "int_bioreactor_downsample_5m": "skipped",
-        "dim_batch": "skipped",
-        "fact_bioreactor_batch_stats": "skipped",
-        "mart_bioreactor_overview": "skipped",
-    }
+    statuses = platform.status_of(result)
+    assert statuses.pop("raw_bioreactor_data") == "empty"
+    assert {"stg_bioreactor", "dim_batch", "mart_bioreactor_overview"} <= statuses.keys()
+    assert set(statuses.values()) == {"skipped"}
     alerts = platform.alerts("drop_zone_empty")
     assert len(alerts) == 1
     platform.run()
@@ -42,17 +38,11 @@ def test_scenario_2_a_failing_staging_model_blocks_what_follows_until_it_is_mend
     platform.sample(*SMALL)
     platform.run()
     before = platform.query("select count(*) as n, max(avg_value) as m from marts.mart_bioreactor_overview")
-    # A file that validation accepted and that is damaged before staging reads it.
-    victim = sorted(platform.drop_zone.glob("*.parquet"))[0]
-    frame = pd.read_parquet(victim)
-    frame.assign(value=frame["value"] + 1).to_parquet(victim, index=False)
-    good = victim.read_bytes()
-    platform.run("--select", "raw")
-    stat = victim.stat()
-    victim.write_bytes(b"PAR1" + b"\0" * (len(good) - 8) + b"PAR1")
-    import os
-
-    os.utime(victim, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    # Files that validation accepted and that rot before staging reads them: same size and time, so nothing tells.
+    good = {path: (path.read_bytes(), path.stat()) for path in platform.drop_zone.glob("*.parquet")}
+    for path, (content, stat) in good.items():
+        path.write_bytes(b"PAR1" + b"\0" * (len(content) - 8) + b"PAR1")
+        os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
 
     failed = platform.run("--select", "dbt_staging_models+", code=1)
     statuses = platform.status_of(failed)
@@ -64,9 +54,10 @@ def test_scenario_2_a_failing_staging_model_blocks_what_follows_until_it_is_mend
     assert "stg_bioreactor" in alone["errors"][0]
     assert platform.query("select count(*) as n, max(avg_value) as m from marts.mart_bioreactor_overview") == before
 
-    victim.write_bytes(good)
-    os.utime(victim, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    assert platform.status_of(platform.run())["mart_bioreactor_overview"] == "built"
+    for path, (content, stat) in good.items():
+        path.write_bytes(content)
+        os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert platform.status_of(platform.run())["mart_bioreactor_overview"] == "unchanged"
 
 
 def test_force_builds_past_a_gate_and_is_recorded(platform):
@@ -128,12 +119,17 @@ def _url(settings: Settings, role: str, database: str) -> str:
 @pytest.fixture
 def two_servers() -> Iterator[tuple[Platform, Settings]]:
     """A platform whose state and marts live on servers of their own, and the settings of the marts server."""
-    with a_platform() as platform, _server() as state, _server() as marts:
-        with embedded.running(state), embedded.running(marts):
-            platform.variables["LAKEHOUSE_STATE_URL"] = _url(state, "lakehouse_writer", "lakehouse_state")
-            platform.variables["LAKEHOUSE_MARTS_URL"] = _url(marts, "lakehouse_writer", "lakehouse")
-            platform.variables["LAKEHOUSE_MARTS_ADMIN_URL"] = _url(marts, "postgres", "lakehouse")
-            yield platform, marts
+    with (
+        a_platform() as platform,
+        _server() as state,
+        _server() as marts,
+        embedded.running(state),
+        embedded.running(marts),
+    ):
+        platform.variables["LAKEHOUSE_STATE_URL"] = _url(state, "lakehouse_writer", "lakehouse_state")
+        platform.variables["LAKEHOUSE_MARTS_URL"] = _url(marts, "lakehouse_writer", "lakehouse")
+        platform.variables["LAKEHOUSE_MARTS_ADMIN_URL"] = _url(marts, "postgres", "lakehouse")
+        yield platform, marts
 
 
 def test_scenario_3_a_dead_marts_server_leaves_curated_valid_and_a_rerun_of_the_marts_heals(two_servers):
