@@ -93,10 +93,12 @@ class Warehouse:
         """Build the mart and return how it came out."""
         return self.run("postgres", ["tag:mart"], **options)["mart_bioreactor_overview"]
 
-    def run(self, target: str, select: list[str], *, must_succeed: bool = True, **options: Any) -> dict[str, NodeOutcome]:
+    def run(
+        self, target: str, select: list[str], *, must_succeed: bool = True, **options: Any
+    ) -> dict[str, NodeOutcome]:
         outcomes = build(self.settings, self.manifest, target=target, select=select, **options)
         bad = [f"{item.unique_id}: {item.message}" for item in outcomes if not item.ok]
-        assert not (must_succeed and bad), bad
+        assert not (must_succeed and bad), "\n".join(bad)
         return {item.unique_id.split(".")[2]: item for item in outcomes}
 
     def dbt(self, *args: str) -> Any:

