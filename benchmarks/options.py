@@ -1,0 +1,23 @@
+"""What a caller may choose, handed to every measure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Options:
+    """Sizes and repeats.
+
+    Attributes:
+        rows: about so many raw rows in ``pipeline_20m``.
+        history: files already processed on the long side of ``new_file``.
+        repeat: rounds of every measure; None: each measure's own number.
+        say: told what is going on, one line at a time.
+    """
+
+    rows: int
+    history: int
+    repeat: int | None
+    say: Callable[[str], None]
