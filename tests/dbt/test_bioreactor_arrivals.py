@@ -52,7 +52,8 @@ def test_a_corrected_file_with_fewer_rows_replaces_what_it_gave(warehouse: Wareh
     assert warehouse.query(
         "select reading_count, batch_end = batch_start from curated.dim_batch where batch_id = 'B1'"
     ) == [(1, True)]
-    assert [row for row in physical_rows(warehouse)["curated.dim_batch"] if row[1] == "B2"] == untouched
+    after = [row for row in physical_rows(warehouse)["curated.dim_batch"] if row[1] == "B2"]
+    assert [row[1:] for row in after] == [row[1:] for row in untouched]
 
 
 def test_a_file_replaced_without_a_batch_takes_the_batch_away(warehouse: Warehouse) -> None:

@@ -57,7 +57,8 @@ def test_the_mart_holds_batch_and_series_with_types_comments_and_indexes(served:
     ) == [("B1", "R1", "ph", "pH", 7.0, 2, 1.0, True, 1.0, "raw/bioreactor/B1.parquet")]
     types = dict(
         served.marts(
-            "select column_name, data_type from information_schema.columns where table_name = 'mart_bioreactor_overview'"
+            "select column_name, data_type from information_schema.columns"
+            " where table_name = 'mart_bioreactor_overview'"
         )
     )
     assert (types["avg_value"], types["batch_start"], types["reading_count"], types["is_declared_parameter"]) == (
@@ -115,9 +116,15 @@ def test_views_grants_comments_owner_and_indexes_survive_a_rebuild(served: Wareh
         f"alter table {MART} set (fillfactor = 90)",
     )
     acl = f"select relacl::text, relowner::regrole::text, reloptions from pg_class where oid = '{MART}'::regclass"
-    column_acl = f"select attname, attacl::text from pg_attribute where attrelid = '{MART}'::regclass and attacl is not null order by 1"
+    column_acl = (
+        f"select attname, attacl::text from pg_attribute where attrelid = '{MART}'::regclass"
+        " and attacl is not null order by 1"
+    )
     indexes = "select indexname, indexdef from pg_indexes where schemaname = 'marts' order by 1"
-    view = "select relacl::text, relowner::regrole::text, reloptions, obj_description(oid) from pg_class where relname = 'averages'"
+    view = (
+        "select relacl::text, relowner::regrole::text, reloptions, obj_description(oid)"
+        " from pg_class where relname = 'averages'"
+    )
     before = [served.marts(text) for text in (acl, column_acl, indexes, view)]
     rebuilt(served)
     assert [served.marts(text) for text in (acl, column_acl, indexes, view)] == before
@@ -214,7 +221,7 @@ def test_readers_see_the_old_mart_or_the_new_one_whole(served: Warehouse) -> Non
     readers = [threading.Thread(target=read, args=(name,)) for name in (MART, MART, "reports.all_of_it")]
     for reader in readers:
         reader.start()
-    for number in range(2, 5):
+    for number in range(2, 4):
         served.drop_readings(f"B{number}.parquet", rows(f"B{number}", 5))
         served.build()
         served.publish()
@@ -222,7 +229,7 @@ def test_readers_see_the_old_mart_or_the_new_one_whole(served: Warehouse) -> Non
     for reader in readers:
         reader.join()
     assert faults == []
-    assert seen == {1, 2, 3, 4}
+    assert seen == {1, 2, 3}
 
 
 def test_a_long_query_delays_the_publish_and_nobody_else(served: Warehouse) -> None:

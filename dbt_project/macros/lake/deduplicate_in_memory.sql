@@ -10,7 +10,7 @@
         coalesce(sum(row_count), 0) * 90 < parse_formatted_bytes(current_setting('memory_limit'))
     from {{ files }}
     {%- if keys %}
-    where file_key in ({% for key in keys %}{{ literal(key) }}{{ ', ' if not loop.last }}{% endfor %})
+    where file_key in ({{ literals(keys) }})
     {%- endif %}
     {%- endset -%}
     {{ return(run_query(query).columns[0].values()[0]) }}

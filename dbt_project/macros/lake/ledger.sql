@@ -13,6 +13,13 @@
     {{ return("'" ~ (text | string | replace("'", "''")) ~ "'") }}
 {%- endmacro %}
 
+{# Texts as SQL literals for `in (…)`; none of them: a null, which nothing equals. #}
+{% macro literals(texts) -%}
+    {%- set written = [] -%}
+    {%- for text in texts -%} {%- do written.append(literal(text)) -%} {%- endfor -%}
+    {{ return(written | join(', ') or 'null') }}
+{%- endmacro %}
+
 {#
   A file's full name as DuckDB takes it literally. Names may hold * ? and [, which DuckDB reads as a pattern; each is
   literal inside brackets. DuckDB knows no way to write a backslash in a pattern, so the two together are refused.

@@ -10,9 +10,7 @@
         {%- set after = var('checks_after_arrival', 0) | int -%}
         {%- if after == 0 -%} {{ return(relation) }} {%- endif -%}
         {%- set files = relation.incorporate(path={'identifier': relation.identifier ~ '__files'}) -%}
-        {%- set literals = [] -%}
-        {%- for key in file_keys(files, after) -%} {%- do literals.append(literal(key)) -%} {%- endfor -%}
-        {%- set where = '_source_file in (' ~ literals | join(', ') ~ ')' if literals else 'false' -%}
+        {%- set where = '_source_file in (' ~ literals(file_keys(files, after)) ~ ')' -%}
     {%- endif -%}
     {{ return('(select * from ' ~ relation ~ ' where ' ~ where ~ ') as dbt_subquery') }}
 {%- endmacro %}
