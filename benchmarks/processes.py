@@ -34,7 +34,7 @@ class Usage:
         wall: seconds from before it was started until it was gone.
         cpu: seconds of processor time, user and system, of it and of the children it waited for.
         peak_mb: most resident memory at one moment, in MB (10⁶ bytes), summed over its process tree. Looked at every
-            50 ms; a single process's own peak comes from the kernel and cannot be missed.
+            50 ms; what a single process had at most between two looks comes from the kernel.
         stdout: what it printed.
     """
 
