@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from figures import SMALL
 from platforms import Platform, a_platform, free_port
@@ -38,26 +39,30 @@ def test_scenario_2_a_failing_staging_model_blocks_what_follows_until_it_is_mend
     platform.sample(*SMALL)
     platform.run()
     before = platform.query("select count(*) as n, max(avg_value) as m from marts.mart_bioreactor_overview")
-    # Files that validation accepted and that rot before staging reads them: same size and time, so nothing tells.
-    good = {path: (path.read_bytes(), path.stat()) for path in platform.drop_zone.glob("*.parquet")}
-    for path, (content, stat) in good.items():
-        path.write_bytes(b"PAR1" + b"\0" * (len(content) - 8) + b"PAR1")
-        os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    # A new file that validation accepted and that rots before staging reads it.
+    victim = platform.drop_zone / "B900.parquet"
+    pd.read_parquet(sorted(platform.drop_zone.glob("*.parquet"))[0]).assign(batch_id="B900").to_parquet(victim)
+    platform.run("--select", "raw")
+    good, stat = victim.read_bytes(), victim.stat()
+    victim.write_bytes(b"PAR1" + b"\0" * (len(good) - 8) + b"PAR1")
+    os.utime(victim, ns=(stat.st_atime_ns, stat.st_mtime_ns))
 
     failed = platform.run("--select", "dbt_staging_models+", code=1)
-    statuses = platform.status_of(failed)
-    assert statuses["stg_bioreactor"] == "failed"
-    assert statuses["mart_bioreactor_overview"] == "skipped"
+    staging = next(line for line in failed["assets"] if line["asset"] == "stg_bioreactor")
+    assert staging["status"] == "failed" or staging["failed"] > 0
+    assert platform.status_of(failed)["mart_bioreactor_overview"] == "skipped"
 
     alone = platform.run("--select", "dbt_postgres_marts", code=6)
     assert platform.status_of(alone)["mart_bioreactor_overview"] == "blocked"
     assert "stg_bioreactor" in alone["errors"][0]
     assert platform.query("select count(*) as n, max(avg_value) as m from marts.mart_bioreactor_overview") == before
 
-    for path, (content, stat) in good.items():
-        path.write_bytes(content)
-        os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    assert platform.status_of(platform.run())["mart_bioreactor_overview"] == "unchanged"
+    victim.write_bytes(good)
+    os.utime(victim, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert platform.status_of(platform.run())["mart_bioreactor_overview"] == "built"
+    assert platform.query("select count(*) > 0 as there from curated.dim_batch where batch_id = 'B900'") == [
+        {"there": True}
+    ]
 
 
 def test_force_builds_past_a_gate_and_is_recorded(platform):
