@@ -1,32 +1,44 @@
 {#
   Incremental by batch: the unit of recomputation is a whole batch, chosen by what arrived (its version), never by
-  business time. A model that uses the strategy `replace_batches` first calls one of the two macros below; it leaves
-  the batches to replace in a temporary table, the model selects the rows of those batches, and the strategy deletes
-  and inserts them in one transaction. Rows that vanished from a file vanish here, because whole batches are replaced.
+  business time. A model of the strategy `replace_batches` first calls one of the two macros below; it leaves the batches
+  to replace in a temporary table, the model selects the rows of those batches, and the strategy deletes and inserts
+  them in one transaction. Rows that vanished from a file vanish here, because whole batches are replaced.
+
+  The model that reads the files keeps a register beside its rows (<model>__batches: batch_id, _batch_version,
+  _source_files), written in the same transaction, so that finding out what is new never scans history.
 #}
 
 {% macro batches_to_replace() -%}
     {{ return(adapter.quote(this.identifier ~ '__batches_to_replace')) }}
 {%- endmacro %}
 
+{% macro batch_register(relation) -%}
+    {{ return(relation.incorporate(path={'identifier': relation.identifier ~ '__batches'})) }}
+{%- endmacro %}
+
 {#
-  Compares the batches in the accepted files with those that {{ this }} holds. Returns the keys of the files that hold a batch
-  to replace; nothing else needs to be opened.
+  Compares the batches in the accepted files with those that {{ this }} holds. Returns the keys of the files that hold a
+  batch to replace, nothing else needs to be opened; none when everything is to be built.
     - a batch whose files differ from those it was built from is rebuilt from the files of now;
     - a batch that none of its files holds any more goes, if one of them is still there: that file was replaced;
     - a batch whose files are gone from the drop zone stays: deleting a file by accident must not erase what was
       served. `--full-refresh` builds from what is in the lake, and drops it.
 #}
 {% macro find_arrived_batches(files, rules) -%}
-    {%- if not execute -%} {{ return([]) }} {%- endif -%}
-    {%- do run_query(_arrived_batches_sql(files, rules)) -%}
+    {%- if not execute -%} {{ return(none) }} {%- endif -%}
+    {%- if not is_incremental() -%}
+        {%- do run_query('drop table if exists temp.' ~ batches_to_replace()) -%}
+        {{ return(none) }}
+    {%- endif -%}
+    {%- if not table_exists(batch_register(this)) -%} {%- do run_query(register_sql(this)) -%} {%- endif -%}
+    {%- do run_query(arrived_batches_sql(files, rules)) -%}
     {%- set rows = run_query(
         'select distinct file_key from (select file_key, trim(unnest(batch_ids)) as batch_id from '
         ~ files ~ ') where batch_id in (select batch_id from ' ~ batches_to_replace() ~ ') order by 1') -%}
     {{ return(rows.columns[0].values() | list) }}
 {%- endmacro %}
 
-{% macro _arrived_batches_sql(files, rules) -%}
+{% macro arrived_batches_sql(files, rules) -%}
     create or replace temporary table {{ batches_to_replace() }} as
     with now_held as (
         {{ batch_versions(files, rules) }}
@@ -35,10 +47,9 @@
     built as (
         select
             batch_id,
-            any_value(_batch_version) as _batch_version,
-            string_split(any_value(_source_files), chr(10)) as source_files
-        from {{ this }}
-        group by batch_id
+            _batch_version,
+            string_split(_source_files, chr(10)) as source_files
+        from {{ batch_register(this) }}
     ),
 
     built_file as (
@@ -63,19 +74,47 @@
         and built_file.file_key in (select file_key from {{ files }})
 {%- endmacro %}
 
+{% macro register_sql(rows) -%}
+    create or replace table {{ batch_register(this) }} as
+    select distinct batch_id, _batch_version, _source_files from {{ rows }}
+{%- endmacro %}
+
+{# Post-hook of the model that keeps the register: writes it anew when the model was built anew. #}
+{% macro register_batches() -%}
+    {%- if execute and not table_exists(batches_to_replace(), temporary=true) -%} {{ register_sql(this) }} {%- endif -%}
+{%- endmacro %}
+
+{# Asked of DuckDB itself: dbt's cache does not know tables that are not models. #}
+{% macro table_exists(relation, temporary=false) -%}
+    {%- set query -%}
+    select count(*)
+    from duckdb_tables()
+    where
+        {% if temporary -%}
+        temporary and table_name = {{ literal(relation | replace('"', '')) }}
+        {%- else -%}
+        database_name = {{ literal(relation.database) }}
+        and schema_name = {{ literal(relation.schema) }}
+        and table_name = {{ literal(relation.identifier) }}
+        {%- endif %}
+    {%- endset -%}
+    {{ return(run_query(query).columns[0].values()[0] > 0) }}
+{%- endmacro %}
+
 {#
-  Compares the batch versions of an upstream model with those that {{ this }} holds, so that cost follows new data
-  down the line. Batches that left the upstream leave here.
+  Compares the batch versions in the register of an upstream model with those that {{ this }} holds, so that cost follows
+  new data down the line. Batches that left the upstream leave here.
 #}
 {% macro find_changed_batches(upstream) -%}
     {%- if execute -%}
-    {%- do run_query(
-        'create or replace temporary table ' ~ batches_to_replace() ~ ' as '
-        ~ 'select distinct batch_id from ('
-        ~ '(select distinct batch_id, _batch_version from ' ~ upstream ~ ' except '
-        ~ 'select distinct batch_id, _batch_version from ' ~ this ~ ') union all '
-        ~ '(select distinct batch_id, _batch_version from ' ~ this ~ ' except '
-        ~ 'select distinct batch_id, _batch_version from ' ~ upstream ~ '))') -%}
+    {%- set query -%}
+    create or replace temporary table {{ batches_to_replace() }} as
+    select coalesce(upstream.batch_id, built.batch_id) as batch_id
+    from {{ batch_register(upstream) }} as upstream
+    full join (select distinct batch_id, _batch_version from {{ this }}) as built on upstream.batch_id = built.batch_id
+    where upstream._batch_version is distinct from built._batch_version
+    {%- endset -%}
+    {%- do run_query(query) -%}
     {%- endif -%}
 {%- endmacro %}
 
@@ -90,5 +129,13 @@
 
     insert into {{ arg_dict['target_relation'] }} ({{ columns }})
     select {{ columns }} from {{ arg_dict['temp_relation'] }};
+
+    {% if config.get('keeps_batch_register') -%}
+    delete from {{ batch_register(this) }}
+    where batch_id in (select batch_id from {{ batches_to_replace() }});
+
+    insert into {{ batch_register(this) }}
+    select distinct batch_id, _batch_version, _source_files from {{ arg_dict['temp_relation'] }};
+    {%- endif %}
     {%- endif -%}
 {%- endmacro %}

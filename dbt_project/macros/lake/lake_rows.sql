@@ -9,8 +9,8 @@
 {% macro lake_rows(source_name, table_name, files) -%}
     {%- set relation = source(source_name, table_name) -%}
     {%- set node = source_node(source_name, table_name) -%}
-    {%- set keys = file_keys(files) -%}
-    {%- if not keys -%}
+    {%- set uris = lake_uris(files) -%}
+    {%- if not uris -%}
     (
         select
             {%- for column in node.columns.values() %}
@@ -40,11 +40,7 @@
                 *,
                 file_row_number as _file_row_number
             from read_parquet(
-                [
-                    {%- for key in keys %}
-                    {{ literal(lake_uri(key)) }}{{ ',' if not loop.last }}
-                    {%- endfor %}
-                ],
+                [{{ uris }}],
                 schema = map {
                     {%- for column in node.columns.values() %}
                     {{ literal(column.name) }}: {

@@ -4,6 +4,8 @@
         incremental_strategy='replace_batches',
         unique_key=['batch_id', 'equipment_id', 'parameter', 'unit', 'bucket_start'],
         on_schema_change='fail',
+        keeps_batch_register=true,
+        post_hook='{{ register_batches() }}',
     )
 }}
 {#- No index: rows lie ordered by batch, so DuckDB's zone maps find a batch in about 3 ms among 4 million rows; an index
@@ -12,7 +14,7 @@
 {%- set declared_names = parameters | map(attribute='name') | list -%}
 {%- set rules = tojson(parameters) -%}
 {%- set files = ref('stg_bioreactor__files') -%}
-{%- set keys = find_arrived_batches(files, rules) if is_incremental() else none -%}
+{%- set keys = find_arrived_batches(files, rules) -%}
 {%- set in_memory = deduplicate_in_memory(files, keys) -%}
 {%- set statistics -%}
         count(*) as reading_count,
