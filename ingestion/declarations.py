@@ -101,12 +101,10 @@ class Freshness(Strict):
     Attributes:
         column: what is measured, a column of the curated layer (``batch_start``).
         max_age_hours: hours before now.
-        severity: whether old data warns or fails.
     """
 
     column: Name
     max_age_hours: float = Field(gt=0, strict=False)
-    severity: Literal["warn", "error"]
 
 
 class Parameter(Strict):

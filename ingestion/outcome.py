@@ -125,7 +125,7 @@ def mended(run: Run, found: Diff, *, whole: bool) -> list[tuple[str, list[str]]]
     closed = [
         (FILE_QUARANTINED, list(clean) + run.dismissed),
         (FILE_MISSING, looked_at + list(run.report.renamed)),
-        (ROWS_REJECTED, [key for key, entry in clean.items() if not entry.rejected_rows]),
+        (ROWS_REJECTED, [key for key, entry in clean.items() if not entry.rejected_rows] + run.report.missing),
     ]
     if whole and not found.empty:
         closed.append((DROP_ZONE_EMPTY, [run.source.source]))

@@ -48,7 +48,7 @@ def _names(path: PurePosixPath, batch_key: str) -> Iterator[str]:
 
 def replay_command(source: DropZoneSource, quarantine_key: str) -> str:
     """What brings a file back."""
-    return f"python -m ingestion {source.source} --replay {shlex.quote(quarantine_key)}"
+    return f"lakehouse replay {source.source} {shlex.quote(quarantine_key)}"
 
 
 def write_reason(

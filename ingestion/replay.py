@@ -61,7 +61,7 @@ def replay(
             _note(lake, key)
             if progress:
                 progress(f"{key} is back at {target}")
-    return ingest(settings, declared, files=list(back.values()), run_id=run_id, progress=progress, wait=False)
+    return ingest(settings, declared, files=list(back.values()), run_id=run_id, progress=progress)
 
 
 def _plan(lake: Lake, source: DropZoneSource, wanted: list[str]) -> tuple[dict[str, str], list[str]]:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection
 
 
+NOT_REACHED = "not built, because something above it failed in the same run"
+
+
 @dataclass(frozen=True)
 class AssetResult:
     """How one asset came out of one run: rows it holds, version of its data, or why it failed."""
@@ -110,6 +113,45 @@ def record(connection: Connection, run_id: str, assets: Sequence[AssetResult], c
             )
 
 
+def alert_on(connection: Connection, run_id: str, assets: Sequence[AssetResult], checks: Sequence[CheckResult]) -> None:
+    """Raise an alert for each asset that failed and each check that blocks; close those that are in order again."""
+    for asset in assets:
+        if not asset.ok and asset.reason != NOT_REACHED:
+            raise_alert(
+                connection,
+                severity="error",
+                kind="asset_failed",
+                subject=asset.asset_key,
+                message=f"{asset.asset_key} failed: {(asset.reason or '').strip()}",
+                remedy=f"Mend the cause, then: lakehouse run --select '{asset.asset_key}+'",
+                run_id=run_id,
+            )
+    for check in checks:
+        if not check.passed and check.severity == "error":
+            raise_alert(
+                connection,
+                severity="error",
+                kind="check_failed",
+                subject=f"{check.asset_key}:{check.check_name}",
+                message=f"{check.asset_key}: check {check.check_name} failed, what follows is held up. {check.message}",
+                remedy=f"Mend the data or the model, then: lakehouse run --select '{check.asset_key}+'",
+                run_id=run_id,
+            )
+    resolve_alerts(connection, kind="asset_failed", subjects=[asset.asset_key for asset in assets if asset.ok])
+    passed = [f"{check.asset_key}:{check.check_name}" for check in checks if check.passed]
+    resolve_alerts(connection, kind="check_failed", subjects=passed)
+
+
+def forget_others(connection: Connection, asset_keys: Iterable[str], check_names: Iterable[str]) -> None:
+    """Drop what is stored about assets and checks (``asset:check``) that exist no more, so nothing of them lingers."""
+    with connection, connection.cursor() as cursor:
+        cursor.execute("delete from data_platform.asset_status where not asset_key = any(%s)", (sorted(asset_keys),))
+        cursor.execute(
+            "delete from data_platform.check_status where not (asset_key || ':' || check_name) = any(%s)",
+            (sorted(check_names),),
+        )
+
+
 def release_interrupted(connection: Connection, run_id: str, reason: str) -> list[str]:
     """Turn what a dead run left as "building" into failed, with a reason; return the asset keys."""
     with connection, connection.cursor() as cursor:
@@ -122,9 +164,7 @@ def release_interrupted(connection: Connection, run_id: str, reason: str) -> lis
         return [row[0] for row in cursor.fetchall()]
 
 
-def blockers(
-    connection: Connection, upstream: Iterable[str], *, run_id: str, known_checks: frozenset[str] | None = None
-) -> list[Blocker]:
+def blockers(connection: Connection, upstream: Iterable[str], *, run_id: str) -> list[Blocker]:
     """What the stored results say against building on these assets (design decision 9).
 
     An asset that was never built is not a blocker: dbt names the missing relation itself. An asset that this very run
@@ -134,7 +174,6 @@ def blockers(
         connection: to the state database.
         upstream: asset keys above the ones to be built.
         run_id: the asking run.
-        known_checks: ``asset:check`` names that still exist; results of checks that were removed do not count.
     """
     keys = sorted(set(upstream))
     found: list[Blocker] = []
@@ -146,7 +185,8 @@ def blockers(
             (keys, run_id),
         )
         for key, status, reason, since in cursor.fetchall():
-            what = f"failed: {reason}" if status == "failed" else "its last build has not finished"
+            first = (reason or "").strip().split("\n")[0]
+            what = f"failed: {first}" if status == "failed" else "its last build has not finished"
             found.append(Blocker(key, what, since))
         cursor.execute(
             "select asset_key, check_name, message, checked_at from data_platform.check_status"
@@ -154,8 +194,7 @@ def blockers(
             (keys,),
         )
         for key, name, message, since in cursor.fetchall():
-            if known_checks is None or f"{key}:{name}" in known_checks:
-                found.append(Blocker(key, f"check {name} failed: {message}", since))
+            found.append(Blocker(key, f"check {name} failed: {message}", since))
     return found
 
 

@@ -35,7 +35,9 @@ def dagster_failures(settings: Settings, attempt: int, *, delay: float | None) -
     except LakehouseError as error:
         if error.transient and attempt < settings.retry_max:
             wait = retry_wait(attempt, settings.retry_delay_seconds if delay is None else delay)
-            progress.note(f"{error.message} Trying again in {wait:.0f} s ({attempt + 1} of {settings.retry_max}).")
+            progress.note(
+                f"{error.message.rstrip('.')}. Trying again in {wait:.0f} s ({attempt + 1} of {settings.retry_max})."
+            )
             raise RetryRequested(max_retries=settings.retry_max, seconds_to_wait=wait) from error
         metadata: dict[str, MetadataValue] = {"remedy": MetadataValue.text(error.remedy)} if error.remedy else {}
         if isinstance(error, BlockedError):

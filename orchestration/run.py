@@ -17,7 +17,9 @@ from dagster import (
     reconstructable,
 )
 
+from lakehouse import state
 from lakehouse.errors import ConfigError
+from lakehouse.postgres.connect import connect, state_url
 from lakehouse.settings import Settings
 from orchestration import names, progress
 from orchestration.instance import prepare_home
@@ -84,6 +86,7 @@ def run(
         on_line(line)
 
     progress.listen(on_note, keep)
+    forget_removed(settings, defs)
     with DagsterInstance.get() as instance:
         for run_id in reap(instance, settings):
             on_note(f"Run {run_id[:8]} had died and is now marked failed.")
@@ -110,6 +113,20 @@ def run(
                 status = "blocked" if summary.blocked else "skipped"
                 summary.lines.append(progress.AssetLine(name, layers[name], status))
     return summary
+
+
+def forget_removed(settings: Settings, defs: Definitions) -> None:
+    """Let go of stored results of assets and checks that are defined no more."""
+    graph = defs.resolve_asset_graph()
+    connection = connect(state_url(settings), what="state database")
+    try:
+        state.forget_others(
+            connection,
+            [key.to_user_string() for key in graph.get_all_asset_keys()],
+            [f"{key.asset_key.to_user_string()}:{key.name}" for key in graph.asset_check_keys],
+        )
+    finally:
+        connection.close()
 
 
 def selected_keys(defs: Definitions, select: str) -> list[AssetKey]:

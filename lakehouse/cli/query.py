@@ -70,10 +70,14 @@ def _show(columns: Sequence[str], rows: Sequence[Sequence[Any]], limit: int) -> 
     from lakehouse.cli.tables import print_table
 
     shown = rows[:limit] if limit else rows
-    numbers = {name for index, name in enumerate(columns) if any(isinstance(row[index], int | float) for row in shown)}
+    numbers = {name for index, name in enumerate(columns) if any(_is_number(row[index]) for row in shown)}
     print_table(columns, [[_cell(value) for value in row] for row in shown], right=numbers)
     more = f", {len(shown):,} shown (--limit 0 shows all)" if len(shown) < len(rows) else ""
     click.echo(click.style(f"{len(rows):,} row{'' if len(rows) == 1 else 's'}{more}", dim=True))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _cell(value: Any) -> str:

@@ -149,14 +149,14 @@ def _print(summary: RunSummary, seconds: float) -> None:
         click.echo(click.style("Failed: ", fg="red", bold=True) + error, err=True)
     verdict = click.style("in order", fg="green") if summary.success else click.style("not in order", fg="red")
     click.echo(f"\nRun {summary.run_id[:8]} {verdict} after {seconds:.1f} s.")
-    if summary.success:
+    if summary.success and not any(line.status == "empty" for line in summary.lines):
         _next_steps()
 
 
 def _next_steps() -> None:
     click.echo(
         "Next:\n"
-        '  lakehouse query "select * from marts.mart_bioreactor_overview order by batch_start desc limit 5"\n'
+        '  lakehouse query "select batch_id, parameter, avg_value, unit from marts.mart_bioreactor_overview limit 6"\n'
         "  lakehouse status            what is fresh, late, failing\n"
         "  lakehouse up                web pages, schedule and file sensor (make up)"
     )

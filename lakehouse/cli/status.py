@@ -99,7 +99,7 @@ def _source(cursor: Any, declaration: Any, settings: Any, now: datetime) -> dict
         "select count(*) filter (where status = 'accepted') as files,"
         " count(*) filter (where status = 'quarantined') as quarantined,"
         " count(*) filter (where status = 'missing') as missing,"
-        " coalesce(sum(row_count - rejected_rows) filter (where status = 'accepted'), 0)::bigint as rows,"
+        " coalesce(sum(row_count) filter (where status = 'accepted'), 0)::bigint as rows,"
         " max(ingested_at) filter (where status = 'accepted') as last_arrival,"
         " max(min_time) filter (where status = 'accepted') as newest_batch_start"
         " from data_platform.ingestion_runs where source_name = %s",

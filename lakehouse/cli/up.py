@@ -70,7 +70,7 @@ def _print_pages(settings: Settings) -> None:
         f"  Runs             {page}/runs\n"
         f"  Schedule, sensor {page}/automation   {zone}; nightly at {settings.nightly_cron!r} {settings.timezone}\n"
         f"  Drop zone        {settings.lake_root}/raw/bioreactor/\n"
-        f'  Marts            lakehouse query "select * from marts.mart_bioreactor_overview limit 5"\n'
+        f"  Marts            lakehouse query --marts \"select * from pg_tables where schemaname = 'marts'\"\n"
         f"  Logs             {settings.data_path / 'logs'}\n\n"
         "  Ctrl-C stops everything.\n"
     )

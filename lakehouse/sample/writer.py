@@ -305,8 +305,8 @@ def _check(
     batches: int, scale: float, seed: int, late: float, duplicates: float, gaps: float, broken: Sequence[str]
 ) -> None:
     faults = []
-    if batches < 1:
-        faults.append(f"batches is {batches}: at least 1 is needed")
+    if batches < (0 if broken else 1):
+        faults.append(f"batches is {batches}: at least 1 is needed, or broken files alone")
     if not 0.001 <= scale <= MAX_SCALE:
         faults.append(f"scale is {scale:g}: it must lie between 0.001 and {MAX_SCALE:,.0f}")
     if seed < 0:

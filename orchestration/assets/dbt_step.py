@@ -4,12 +4,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from dagster import AssetExecutionContext, AssetKey, MaterializeResult, MetadataValue
+from psycopg2.extensions import connection as Connection
 
 from lakehouse import state
 from lakehouse.dbt.manifest import load_manifest
 from lakehouse.dbt.runner import NodeOutcome, build
 from lakehouse.duckdb.lock import exclusive
-from lakehouse.errors import DataError, LakehouseError, UnavailableError
+from lakehouse.errors import BusyError, DataError, LakehouseError, UnavailableError
 from lakehouse.postgres.connect import connect, state_url
 from lakehouse.settings import Settings
 from orchestration import names, progress
@@ -75,11 +76,22 @@ def build_layer(
         checks = check_results(graph, outcomes, examples)
         assets = asset_results(models, outcomes, checks, facts, position.version)
         state.record(connection, context.run_id, assets, checks)
+        state.alert_on(connection, context.run_id, assets, checks)
+    except (UnavailableError, BusyError) as error:
+        _record_unreachable(connection, context.run_id, models, error)
+        raise
     finally:
         connection.close()
     yield from _events(models, outcomes, checks, facts, forced)
     _report(models, outcomes, assets, checks)
     _raise_for(models, outcomes)
+
+
+def _record_unreachable(connection: Connection, run_id: str, models: Sequence[Model], error: LakehouseError) -> None:
+    """A server that is down or a warehouse that stays taken is a failure of these assets too: told and alerted."""
+    assets = [state.AssetResult(model.asset_key, ok=False, reason=error.message) for model in models]
+    state.record(connection, run_id, assets, [])
+    state.alert_on(connection, run_id, assets, [])
 
 
 def check_results(
@@ -102,7 +114,7 @@ def check_results(
                 check_name=key.name,
                 passed=outcome.status == "pass",
                 severity="error" if outcome.status == "error" else graph.severity(outcome.unique_id),
-                message="" if outcome.status == "pass" else " ".join(spoken) or outcome.message,
+                message="" if outcome.status == "pass" else "; ".join(spoken) or outcome.message,
                 metadata={"failures": outcome.failures, "rows": rows} if rows else {},
             )
         )
@@ -138,11 +150,13 @@ def asset_results(
 
 def _reason(outcome: NodeOutcome | None) -> str:
     if outcome is None or outcome.status == "skipped":
-        return "not built, because something above it failed in the same run"
+        return state.NOT_REACHED
     return outcome.message
 
 
-def _variables(connection: Any, settings: Settings, models: Sequence[Model], options: RunOptions) -> dict[str, Any]:
+def _variables(
+    connection: Connection, settings: Settings, models: Sequence[Model], options: RunOptions
+) -> dict[str, Any]:
     variables: dict[str, Any] = {"accept_stale": options.accept_stale or settings.accept_stale}
     if settings.freshness_hours is not None:
         variables["freshness_hours"] = settings.freshness_hours
@@ -207,7 +221,7 @@ def _report(
                 passed=sum(check.passed for check in own),
                 warned=sum(not check.passed and check.severity == "warn" for check in own),
                 failed=sum(not check.passed and check.severity == "error" for check in own),
-                reason=result.reason or " ".join(check.message for check in own if not check.passed),
+                reason=result.reason or "; ".join(check.message for check in own if not check.passed),
             )
         )
 
@@ -234,5 +248,5 @@ def _raise_for(models: Sequence[Model], outcomes: Sequence[NodeOutcome]) -> None
     raise kind(
         f"{len(errors)} model(s) failed.\n{text}",
         remedy="Mend the model or its input, then `lakehouse run --select "
-        f"'{errors[0].unique_id.split('.')[2]}+'`. The full log is dbt.log in the data folder.",
+        f"'{errors[0].unique_id.split('.')[2]}+'`. The full log is data/dbt/logs/dbt.log.",
     )

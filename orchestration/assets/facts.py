@@ -54,7 +54,7 @@ def ledger_position(connection: Any, sources: Sequence[str]) -> LedgerPosition:
         return LedgerPosition({}, None)
     with connection, connection.cursor() as cursor:
         cursor.execute(
-            "select source_name, sum(row_count - rejected_rows), max(ingestion_id) from data_platform.ingestion_runs"
+            "select source_name, sum(row_count), max(ingestion_id) from data_platform.ingestion_runs"
             " where status = 'accepted' and source_name = any(%s) group by source_name",
             (list(sources),),
         )

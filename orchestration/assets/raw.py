@@ -101,6 +101,7 @@ def _land(context: AssetExecutionContext, declaration: DropZoneSource, key: Asse
             data_version=str(report.arrival_after),
         )
         state.record(connection, context.run_id, [result], checks)
+        state.alert_on(connection, context.run_id, [result], checks)
     finally:
         connection.close()
     progress.line(
@@ -113,7 +114,7 @@ def _land(context: AssetExecutionContext, declaration: DropZoneSource, key: Asse
             passed=sum(check.passed for check in checks),
             warned=sum(not check.passed and check.severity == "warn" for check in checks),
             failed=len(failed),
-            reason=" ".join(check.message for check in checks if not check.passed),
+            reason="; ".join(check.message for check in checks if not check.passed),
         )
     )
     if report.status == "empty":

@@ -107,7 +107,7 @@ def test_a_late_file_joins_the_batch_it_belongs_to(built):
 @pytest.mark.parametrize(
     ("select", "expected"),
     [
-        ("dbt_staging_models", {"stg_bioreactor"}),
+        ("dbt_staging_models", {"stg_bioreactor", "stg_bioreactor__files"}),
         (
             "dbt_curated_models",
             {"int_bioreactor_downsample_5m", "dim_batch", "fact_bioreactor_batch_stats"},

@@ -176,7 +176,7 @@ def test_a_broken_file_is_moved_with_its_reason_and_the_rest_goes_on(zone):
     reason = json.loads(zone.lake.read(item.moved_to + ".reason.json"))
     assert (reason["source"], reason["file"], reason["run_id"]) == ("bioreactor", key, "r")
     assert reason["reasons"][0]["text"] == "it is not Parquet but CSV: text beginning with 'timestamp,value'"
-    assert reason["replay"] == f"python -m ingestion bioreactor --replay {item.moved_to}"
+    assert reason["replay"] == f"lakehouse replay bioreactor {item.moved_to}"
     assert (report.failed, zone.ingest().status) == (False, "unchanged")
     failing = {check.name: check.severity for check in report.checks if not check.passed}
     assert failing == {"readable_files": "warn"}

@@ -47,7 +47,7 @@ select
         else round({{ age }} / 24 / 365.25, 1) || ' years'
     end
     || ' ago; the limit is {{ hours or 0 }} hours (LAKEHOUSE_FRESHNESS_HOURS changes it);'
-    || ' if the age is expected, as in a history load, accept it with LAKEHOUSE_ACCEPT_STALE=true' as message
+    || ' if the age is expected, as in a history load, accept it: lakehouse run --accept-stale, or LAKEHOUSE_ACCEPT_STALE=true' as message
 from {{ model }}
 having
     {% if hours and not var('accept_stale', false) -%}
