@@ -73,7 +73,7 @@ def test_force_builds_past_a_gate_and_is_recorded(platform):
     platform.run("--select", "dbt_postgres_marts", "--force")
     rows = _state(platform, "select message from data_platform.alert_history where kind = 'gate_forced'")
     assert len(rows) == 1
-    assert "invented_check" in rows[0][0]
+    assert "unique_combination_dim_batch_batch_id" in rows[0][0]
 
 
 def _fail_a_check(platform: Platform) -> None:
@@ -86,7 +86,11 @@ def _fail_a_check(platform: Platform) -> None:
             connection,
             "test",
             [],
-            [state.CheckResult("dim_batch", "invented_check", False, "error", "one row too many")],
+            [
+                state.CheckResult(
+                    "dim_batch", "unique_combination_dim_batch_batch_id", False, "error", "one row too many"
+                )
+            ],
         )
         connection.close()
 

@@ -250,7 +250,7 @@ def test_all_wrong_arguments_are_reported_together(tmp_path: Path):
     with pytest.raises(ConfigError) as caught:
         generate(
             into_directory(tmp_path),
-            batches=0,
+            batches=-1,
             scale=0,
             seed=-1,
             until=UNTIL,
@@ -261,7 +261,7 @@ def test_all_wrong_arguments_are_reported_together(tmp_path: Path):
         )
     message = str(caught.value)
     names = (
-        "batches is 0",
+        "batches is -1",
         "scale is 0",
         "seed is -1",
         "late_fraction",
