@@ -29,7 +29,7 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
 setup: $(VENV)/.runtime ## Install the locked environment
 
 run: setup ## Set up, sample data if the lake is empty, then raw → staging → curated → marts
-	@$(BIN)/lakehouse sample bioreactor --if-empty
+	@$(BIN)/lakehouse sample bioreactor --batches 24 --if-empty
 	@$(BIN)/lakehouse run
 
 up: setup ## Start Postgres, Dagster webserver, daemon and code server; Ctrl-C stops them

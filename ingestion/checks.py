@@ -6,12 +6,14 @@ Checks of refused files warn below the threshold: nothing of such a file goes on
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from ingestion.declarations import DropZoneSource
 from ingestion.ledger_summary import SAMPLE, Summary
 from ingestion.report import Check, IngestReport
 from ingestion.validate import READING, SCHEMA
+from lakehouse.settings import Settings
 
 CHECK_NAMES = (
     "readable_files",
@@ -20,6 +22,7 @@ CHECK_NAMES = (
     "row_count_above_threshold",
     "values_in_declared_range",
     "quarantine_below_threshold",
+    "fresh",
 )
 """Every check a drop zone has; Dagster declares them before any run."""
 
@@ -44,8 +47,15 @@ def batch_rules(source: DropZoneSource) -> set[str]:
     }
 
 
-def checks(source: DropZoneSource, held: Summary) -> list[Check]:
-    """All checks of a source, in the order of :data:`CHECK_NAMES`."""
+def checks(source: DropZoneSource, held: Summary, settings: Settings, now: datetime) -> list[Check]:
+    """All checks of a source, in the order of :data:`CHECK_NAMES`.
+
+    Args:
+        source: the declaration.
+        held: what the ledger holds.
+        settings: for the freshness limit and whether old data is accepted.
+        now: the present, aware.
+    """
     failure = over_threshold(source, held.last_run_looked, held.last_run_quarantined)
     outside = {name: fact["out_of_range"] for name, fact in held.parameters.items() if fact["out_of_range"]}
     unknown = {name: fact["rows"] for name, fact in held.parameters.items() if not fact["known"]}
@@ -80,7 +90,39 @@ def checks(source: DropZoneSource, held: Summary) -> list[Check]:
                 "max_fraction": source.thresholds.max_quarantined_fraction,
             },
         ),
+        fresh(source, held, settings, now),
     ]
+
+
+def fresh(source: DropZoneSource, held: Summary, settings: Settings, now: datetime) -> Check:
+    """Whether the newest batch began within the declared time (requirements: within 24 hours).
+
+    Warns: old data is still the newest there is, and holding it back would not make it younger. Asked in every run,
+    also where nothing new has come, because its answer changes with the clock alone.
+    """
+    limit = settings.freshness_hours or (source.freshness.max_age_hours if source.freshness else None)
+    began = held.newest_batch_start
+    if began is None or limit is None:
+        return Check("fresh", True, "warn", "nothing to judge", {})
+    hours = (now - began).total_seconds() / 3600
+    told = {"newest_batch": held.newest_batch, "batch_start": began.isoformat(), "limit_hours": limit}
+    text = f"newest batch {held.newest_batch} started {began:%Y-%m-%d %H:%M} UTC, {age(hours)} ago"
+    if hours <= limit:
+        return Check("fresh", True, "warn", text, told)
+    if settings.accept_stale:
+        return Check("fresh", True, "warn", f"{text}; accepted as stale", told | {"accepted_stale": True})
+    text += (
+        f"; the limit is {limit:g} hours (LAKEHOUSE_FRESHNESS_HOURS changes it). If the age is expected, as in a"
+        " history load, accept it: lakehouse run --accept-stale, or LAKEHOUSE_ACCEPT_STALE=true"
+    )
+    return Check("fresh", False, "warn", text, told)
+
+
+def age(hours: float) -> str:
+    """An age in the unit a person would use: hours below two days, days below a year, else years."""
+    if hours < 48:
+        return f"{hours:.1f} hours"
+    return f"{hours / 24:.1f} days" if hours < 24 * 365 else f"{hours / 24 / 365.25:.1f} years"
 
 
 def metadata(source: DropZoneSource, held: Summary, report: IngestReport) -> dict[str, Any]:

@@ -93,7 +93,7 @@ def ingest(
     finally:
         state.close()
     report.seconds = time.monotonic() - began
-    report.checks = checks(declared, held)
+    report.checks = checks(declared, held, settings, datetime.now(UTC))
     report.metadata = metadata(declared, held, report)
     return report
 

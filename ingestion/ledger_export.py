@@ -5,6 +5,7 @@ What belongs here: its columns (the contract with dbt) and writing it only when 
 
 from __future__ import annotations
 
+import hashlib
 import io
 from typing import TYPE_CHECKING, Any
 
@@ -15,29 +16,33 @@ if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection
 
 
+DIGEST = ".sha256"
+"""Ending of the small text beside the export that says which ledger rows it was written from."""
+
+
 def export(lake: Lake, connection: Connection, source: DropZoneSource) -> bool:
     """Write the accepted files of a source to ``raw/_ledger/<source>.parquet``.
 
-    The bytes depend on the ledger only, so a run that changed nothing writes nothing, and a run that died before its
-    export is mended by the next.
+    It depends on the ledger only, so a run that changed nothing writes nothing (and loads no Parquet library), and a
+    run that died before its export is mended by the next.
 
     Returns:
         Whether the file was written.
     """
-    data = _parquet(connection, source)
+    rows = _rows(connection, source)
+    digest = hashlib.sha256(repr(rows).encode()).hexdigest().encode()
+    key = source.ledger_export
     try:
-        if lake.read(source.ledger_export) == data:
+        if lake.read(key + DIGEST) == digest and lake.exists(key):
             return False
     except FileNotFoundError:
         pass
-    lake.write(source.ledger_export, data)
+    lake.write(key, _parquet(rows))
+    lake.write(key + DIGEST, digest)  # last: an export without its digest is written again, never trusted
     return True
 
 
-def _parquet(connection: Connection, source: DropZoneSource) -> bytes:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
+def _rows(connection: Connection, source: DropZoneSource) -> list[tuple[Any, ...]]:
     with connection, connection.cursor() as cursor:
         cursor.execute(
             "SELECT file_key, batch_key, fingerprint, ingestion_id, ingested_at AT TIME ZONE 'UTC', row_count,"
@@ -45,7 +50,13 @@ def _parquet(connection: Connection, source: DropZoneSource) -> bytes:
             " AND status = 'accepted' ORDER BY ingestion_id",
             (source.source, source.stream),
         )
-        rows = cursor.fetchall()
+        return cursor.fetchall()
+
+
+def _parquet(rows: list[tuple[Any, ...]]) -> bytes:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     fields: list[pa.Field[Any]] = [
         pa.field("file_key", pa.string()),
         pa.field("batch_key", pa.string()),

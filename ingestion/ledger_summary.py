@@ -32,6 +32,7 @@ class Summary:
         extra_columns: undeclared columns by name and type.
         quarantined: open quarantined files: key, cause, reason.
         last_run_looked, last_run_quarantined: of the newest run that looked at files.
+        newest_batch, newest_batch_start: the batch whose first reading is the latest, and that time, aware.
     """
 
     files: int = 0
@@ -49,6 +50,8 @@ class Summary:
     quarantined: list[tuple[str, str, str]] = field(default_factory=list)
     last_run_looked: int = 0
     last_run_quarantined: int = 0
+    newest_batch: str | None = None
+    newest_batch_start: datetime | None = None
 
 
 def summarise(connection: Connection, source: DropZoneSource) -> Summary:
@@ -118,4 +121,11 @@ def summarise(connection: Connection, source: DropZoneSource) -> Summary:
             " ORDER BY ingestion_id DESC LIMIT 1)"
         )[0]
         result.last_run_looked, result.last_run_quarantined = last
+        # A batch may come in several files; it began with the earliest of them.
+        starts = "SELECT b, min(r.min_time) AS began " + accepted.format("CROSS JOIN unnest(r.batch_ids) b")
+        newest = rows(
+            f"SELECT b, began FROM ({starts} GROUP BY b) s WHERE began IS NOT NULL ORDER BY began DESC LIMIT 1"
+        )
+        if newest:
+            result.newest_batch, result.newest_batch_start = newest[0]
     return result

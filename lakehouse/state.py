@@ -21,13 +21,23 @@ NOT_REACHED = "not built, because something above it failed in the same run"
 
 @dataclass(frozen=True)
 class AssetResult:
-    """How one asset came out of one run: rows it holds, version of its data, or why it failed."""
+    """How one asset came out of one run.
+
+    Attributes:
+        asset_key: the asset.
+        ok: whether it was built.
+        rows: rows it holds, where known.
+        reason: why it failed.
+        built_from: digest of the code and inputs it was built from; None where it cannot vouch for the result.
+        checked_arrival: arrival sequence up to which all its blocking checks have passed (staging models).
+    """
 
     asset_key: str
     ok: bool
     rows: int | None = None
     reason: str | None = None
-    data_version: str | None = None
+    built_from: str | None = None
+    checked_arrival: int | None = None
 
 
 @dataclass(frozen=True)
@@ -74,15 +84,16 @@ def record(connection: Connection, run_id: str, assets: Sequence[AssetResult], c
         for asset in sorted(assets, key=lambda item: item.asset_key):
             cursor.execute(
                 "insert into data_platform.asset_status as s (asset_key, status, run_id, started_at, finished_at,"
-                " last_ok_at, rows, reason, failing_since, data_version)"
+                " last_ok_at, rows, reason, failing_since, built_from, checked_arrival)"
                 " values (%(key)s, %(status)s, %(run)s, now(), now(), case when %(ok)s then now() end, %(rows)s,"
-                " %(reason)s, case when not %(ok)s then now() end, %(version)s)"
+                " %(reason)s, case when not %(ok)s then now() end, %(built_from)s, %(arrival)s)"
                 " on conflict (asset_key) do update set status = excluded.status, run_id = excluded.run_id,"
                 " finished_at = now(), reason = excluded.reason,"
                 " last_ok_at = coalesce(excluded.last_ok_at, s.last_ok_at),"
                 " rows = case when %(ok)s then excluded.rows else s.rows end,"
                 " failing_since = case when %(ok)s then null else coalesce(s.failing_since, now()) end,"
-                " data_version = coalesce(excluded.data_version, s.data_version)",
+                " built_from = excluded.built_from,"
+                " checked_arrival = coalesce(excluded.checked_arrival, s.checked_arrival)",
                 {
                     "key": asset.asset_key,
                     "status": "ok" if asset.ok else "failed",
@@ -90,7 +101,8 @@ def record(connection: Connection, run_id: str, assets: Sequence[AssetResult], c
                     "ok": asset.ok,
                     "rows": asset.rows,
                     "reason": asset.reason,
-                    "version": asset.data_version,
+                    "built_from": asset.built_from,
+                    "arrival": asset.checked_arrival,
                 },
             )
         for check in sorted(checks, key=lambda item: (item.asset_key, item.check_name)):
@@ -204,12 +216,34 @@ def checked_through(connection: Connection, asset_keys: Sequence[str]) -> int:
         return 0
     with connection, connection.cursor() as cursor:
         cursor.execute(
-            "select count(*), min(data_version::bigint) from data_platform.asset_status"
-            " where asset_key = any(%s) and data_version is not null",
+            "select count(*), min(checked_arrival) from data_platform.asset_status"
+            " where asset_key = any(%s) and checked_arrival is not null",
             (list(asset_keys),),
         )
         known, lowest = cursor.fetchone() or (0, None)
         return int(lowest) if known == len(asset_keys) else 0
+
+
+def built_from(connection: Connection, asset_keys: Iterable[str]) -> dict[str, str]:
+    """Asset key → digest of what its present, good build was made from; assets without one are left out."""
+    with connection, connection.cursor() as cursor:
+        cursor.execute(
+            "select asset_key, built_from from data_platform.asset_status"
+            " where asset_key = any(%s) and status = 'ok' and built_from is not null",
+            (sorted(asset_keys),),
+        )
+        return dict(cursor.fetchall())
+
+
+def stored_checks(connection: Connection, asset_keys: Iterable[str]) -> list[CheckResult]:
+    """The latest results of all checks of these assets."""
+    with connection, connection.cursor() as cursor:
+        cursor.execute(
+            "select asset_key, check_name, passed, severity, message, metadata from data_platform.check_status"
+            " where asset_key = any(%s) order by asset_key, check_name",
+            (sorted(asset_keys),),
+        )
+        return [CheckResult(*row) for row in cursor.fetchall()]
 
 
 def raise_alert(

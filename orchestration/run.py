@@ -1,6 +1,7 @@
 """A headless run in this process, recorded in the same instance the web pages show."""
 
 import logging
+import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -36,13 +37,14 @@ QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 @dataclass
 class RunSummary:
-    """What a run did: its id, whether it succeeded, one line per asset, and errors of steps that built nothing."""
+    """What a run did: id, success, one line per asset, errors of failed steps, and seconds without start-up."""
 
     run_id: str
     success: bool
     lines: list[progress.AssetLine] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     blocked: bool = False
+    seconds: float = 0.0
 
 
 def pipeline_job() -> JobDefinition:
@@ -90,6 +92,7 @@ def run(
     with DagsterInstance.get() as instance:
         for run_id in reap(instance, settings):
             on_note(f"Run {run_id[:8]} had died and is now marked failed.")
+        began = time.monotonic()
         result = execute_job(
             reconstructable(pipeline_job),
             instance=instance,
@@ -98,6 +101,7 @@ def run(
             asset_selection=keys,
         )
         summary.run_id, summary.success = result.run_id, result.success
+        summary.seconds = time.monotonic() - began
         for event in result.all_events:
             if event.is_step_failure:
                 data = event.step_failure_data

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import shutil
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -87,9 +90,8 @@ def command(
         from orchestration.run import run
 
         options = RunOptions(force, accept_stale, full_refresh, full_checks, retry_delay)
-        pipeline_began = time.monotonic()
         summary = run(settings, select=select, options=options, on_note=note, on_line=lambda line: note(_told(line)))
-        seconds = time.monotonic() - pipeline_began
+        seconds = time.monotonic() - began
     if as_json:
         click.echo(json.dumps(_as_dict(summary, seconds), indent=2))
     else:
@@ -114,7 +116,8 @@ def _as_dict(summary: RunSummary, seconds: float) -> dict[str, object]:
         "run_id": summary.run_id,
         "success": summary.success,
         "blocked": summary.blocked,
-        "seconds": round(seconds, 3),
+        "seconds": round(summary.seconds, 3),
+        "seconds_with_start": round(seconds, 3),
         "assets": [asdict(line) for line in _sorted(summary)],
         "errors": summary.errors,
     }
@@ -148,15 +151,19 @@ def _print(summary: RunSummary, seconds: float) -> None:
     for error in summary.errors:
         click.echo(click.style("Failed: ", fg="red", bold=True) + error, err=True)
     verdict = click.style("in order", fg="green") if summary.success else click.style("not in order", fg="red")
-    click.echo(f"\nRun {summary.run_id[:8]} {verdict} after {seconds:.1f} s.")
+    click.echo(f"\nRun {summary.run_id[:8]} {verdict} after {summary.seconds:.1f} s ({seconds:.1f} s with start-up).")
     if summary.success and not any(line.status == "empty" for line in summary.lines):
         _next_steps()
 
 
 def _next_steps() -> None:
+    # Without an activated environment the shell does not know the bare name.
+    name = "lakehouse" if shutil.which("lakehouse") else str(Path(sys.argv[0]).resolve())
+    with contextlib.suppress(ValueError):
+        name = str(Path(name).relative_to(Path.cwd()))
     click.echo(
         "Next:\n"
-        '  lakehouse query "select batch_id, parameter, avg_value, unit from marts.mart_bioreactor_overview limit 6"\n'
-        "  lakehouse status            what is fresh, late, failing\n"
-        "  lakehouse up                web pages, schedule and file sensor (make up)"
+        f'  {name} query "select batch_id, parameter, avg_value, unit from marts.mart_bioreactor_overview limit 6"\n'
+        f"  {name} status            what is fresh, late, failing\n"
+        f"  {name} up                web pages, schedule and file sensor (make up)"
     )

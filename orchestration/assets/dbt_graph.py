@@ -61,6 +61,11 @@ class DbtGraph:
         """``error`` or ``warn`` as declared."""
         return str(self._manifest["nodes"][test_id]["config"].get("severity") or "error").lower()
 
+    def parents(self, model: Model) -> list[Model]:
+        """Models this one reads directly."""
+        above = self._manifest["parent_map"].get(model.unique_id, [])
+        return [self.models[parent] for parent in above if parent in self.models]
+
     def upstream_assets(self, models: Iterable[Model]) -> set[str]:
         """Keys of all assets above these models, transitively; the models themselves left out."""
         own = {model.unique_id for model in models}

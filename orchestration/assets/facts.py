@@ -37,29 +37,36 @@ class RelationFacts:
 
 @dataclass(frozen=True)
 class LedgerPosition:
-    """How far the ledger reaches: rows accepted per source, and the highest arrival sequence among them."""
+    """What the ledger holds per source.
+
+    Attributes:
+        rows: rows accepted, by source.
+        arrival: highest arrival sequence among all; None without sources.
+        digests: digest over the accepted file versions, by source; equal digests mean the same files.
+    """
 
     rows: dict[str, int]
     arrival: int | None
-
-    @property
-    def version(self) -> str | None:
-        """Data version of what is built from it."""
-        return None if self.arrival is None else str(self.arrival)
+    digests: dict[str, str]
 
 
 def ledger_position(connection: Any, sources: Sequence[str]) -> LedgerPosition:
     """Read the ledger's sums for these sources."""
     if not sources:
-        return LedgerPosition({}, None)
+        return LedgerPosition({}, None, {})
     with connection, connection.cursor() as cursor:
         cursor.execute(
-            "select source_name, sum(row_count), max(ingestion_id) from data_platform.ingestion_runs"
-            " where status = 'accepted' and source_name = any(%s) group by source_name",
+            "select source_name, sum(row_count), max(ingestion_id), md5(string_agg(batch_key, ',' order by batch_key))"
+            " from data_platform.ingestion_runs where status = 'accepted' and source_name = any(%s)"
+            " group by source_name",
             (list(sources),),
         )
         found = cursor.fetchall()
-    return LedgerPosition({row[0]: int(row[1] or 0) for row in found}, max((row[2] for row in found), default=0))
+    return LedgerPosition(
+        {row[0]: int(row[1] or 0) for row in found},
+        max((row[2] for row in found), default=0),
+        {row[0]: row[3] for row in found},
+    )
 
 
 def duckdb_facts(settings: Settings, models: Sequence[Model], position: LedgerPosition) -> dict[str, RelationFacts]:

@@ -82,6 +82,8 @@ def _land(context: AssetExecutionContext, declaration: DropZoneSource, key: Asse
     settings = load_settings()
     context.instance.add_run_tags(context.run_id, process_tags())
     began = time.monotonic()
+    if RunOptions.from_tags(context.run.tags).accept_stale:
+        settings = settings.model_copy(update={"accept_stale": True})
     report = ingest(settings, declaration, run_id=context.run_id, progress=_both(context))
     seconds = time.monotonic() - began
     # Nothing to judge in an empty drop zone; what was stored about former files stays as it is.
@@ -98,7 +100,6 @@ def _land(context: AssetExecutionContext, declaration: DropZoneSource, key: Asse
             ok=not report.failed,
             rows=report.metadata["rows"],
             reason="; ".join(report.failures) or None,
-            data_version=str(report.arrival_after),
         )
         state.record(connection, context.run_id, [result], checks)
         state.alert_on(connection, context.run_id, [result], checks)

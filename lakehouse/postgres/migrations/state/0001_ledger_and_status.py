@@ -91,8 +91,13 @@ def upgrade() -> None:
             rows bigint,
             reason text,
             failing_since timestamptz,
-            data_version text
+            built_from text,
+            checked_arrival bigint
         );
+        COMMENT ON COLUMN data_platform.asset_status.built_from IS
+            'Digest of code and inputs of the latest good build: equal means that building again would change nothing';
+        COMMENT ON COLUMN data_platform.asset_status.checked_arrival IS
+            'Arrival sequence up to which every blocking check of a staging model has passed';
         COMMENT ON TABLE data_platform.asset_status IS 'How the latest build of each asset ended';
 
         CREATE TABLE data_platform.check_status (

@@ -1,0 +1,115 @@
+"""dbt's outcomes as the platform's results: pure judgement, no I/O."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from lakehouse import state
+from lakehouse.dbt.runner import NodeOutcome
+from lakehouse.errors import DataError, LakehouseError, UnavailableError
+from orchestration.assets.dbt_graph import DbtGraph, Model
+from orchestration.assets.facts import RelationFacts
+
+CONNECTION_TROUBLE = (
+    "connection refused",
+    "could not connect",
+    "server closed the connection",
+    "ssl syscall",
+    "terminating connection",
+    "the database system is",
+    "connection to server",
+    "broken pipe",
+)
+
+
+def check_results(
+    graph: DbtGraph, outcomes: Sequence[NodeOutcome], examples: dict[str, list[dict[str, Any]]]
+) -> list[state.CheckResult]:
+    """Tests that ran, as check results; a failing one says what dbt said and shows up to five failing rows.
+
+    A test row with a column ``message`` speaks for itself; then that text is the message.
+    """
+    results = []
+    for outcome in outcomes:
+        key = graph.tests.get(outcome.unique_id)
+        if key is None or outcome.status == "skipped":
+            continue
+        rows = examples.get(outcome.unique_id, [])
+        spoken = [str(row["message"]) for row in rows if row.get("message")]
+        results.append(
+            state.CheckResult(
+                asset_key=key.asset_key.to_user_string(),
+                check_name=key.name,
+                passed=outcome.status == "pass",
+                severity="error" if outcome.status == "error" else graph.severity(outcome.unique_id),
+                message="" if outcome.status == "pass" else "; ".join(spoken) or outcome.message,
+                metadata={"failures": outcome.failures, "rows": rows} if rows else {},
+            )
+        )
+    return results
+
+
+def asset_results(
+    models: Sequence[Model],
+    outcomes: Sequence[NodeOutcome],
+    checks: Sequence[state.CheckResult],
+    facts: dict[str, RelationFacts],
+    wanted: dict[str, str | None],
+    arrival: int | None,
+) -> list[state.AssetResult]:
+    """What to store about each model; only where every blocking check passed does it vouch for its inputs."""
+    by_id = {outcome.unique_id: outcome for outcome in outcomes}
+    blocked = {check.asset_key for check in checks if blocks(check)}
+    results = []
+    for model in models:
+        outcome = by_id.get(model.unique_id)
+        ok = outcome is not None and outcome.ok
+        sound = ok and model.asset_key not in blocked
+        fact = facts.get(model.asset_key)
+        results.append(
+            state.AssetResult(
+                asset_key=model.asset_key,
+                ok=ok,
+                rows=fact.rows if fact else None,
+                reason=None if ok else _reason(outcome),
+                built_from=wanted[model.asset_key] if sound else None,
+                checked_arrival=arrival if sound else None,
+            )
+        )
+    return results
+
+
+def blocks(check: state.CheckResult) -> bool:
+    """Whether a check's outcome holds up what is downstream."""
+    return not check.passed and check.severity == "error"
+
+
+def status_word(outcome: NodeOutcome | None, result: state.AssetResult) -> str:
+    """One word for the closing table. Our materialization reports when nothing had to be written."""
+    if outcome is None or outcome.status == "skipped":
+        return "skipped"
+    if not result.ok:
+        return "failed"
+    return "unchanged" if outcome.response.get("code") == "UNCHANGED" else "built"
+
+
+def _reason(outcome: NodeOutcome | None) -> str:
+    if outcome is None or outcome.status == "skipped":
+        return state.NOT_REACHED
+    return outcome.message
+
+
+def raise_for(models: Sequence[Model], outcomes: Sequence[NodeOutcome]) -> None:
+    """Fail the step for models that failed. Failed tests need nothing here: blocking checks fail it by themselves."""
+    wanted = {model.unique_id for model in models}
+    errors = [outcome for outcome in outcomes if outcome.unique_id in wanted and outcome.status == "error"]
+    if not errors:
+        return
+    text = "\n".join(f"{outcome.unique_id.split('.')[2]}: {outcome.message.strip()}" for outcome in errors)
+    kind: type[LakehouseError] = DataError
+    if any(sign in text.lower() for sign in CONNECTION_TROUBLE):
+        kind = UnavailableError
+    raise kind(
+        f"{len(errors)} model(s) failed.\n{text}",
+        remedy="Mend the model or its input, then `lakehouse run --select "
+        f"'{errors[0].unique_id.split('.')[2]}+'`. The full log is data/dbt/logs/dbt.log.",
+    )
