@@ -4,8 +4,8 @@ Measured: whole processes, byte-code compiled, manifest prebuilt for all three, 
 ``dbt build --target postgres`` builds every model in one invocation, the mart included, and runs every test of
 the data; unit tests are left out because our runs leave them to CI as well (plain ``dbt build``, which runs them, is
 shown beside it). The two do not do the same: ours looks for new files, leaves out what has not changed and records the
-run, dbt builds and tests everything again, without ingestion or a record. ``dagster asset materialize`` runs our definitions with
-all their steps, the way a Dagster project without a command line of its own does.
+run, dbt builds and tests everything again, without ingestion or a record. ``dagster asset materialize``
+runs our definitions with all their steps, the way a Dagster project without a command line of its own does.
 """
 
 from __future__ import annotations
