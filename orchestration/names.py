@@ -9,21 +9,19 @@ class Layer:
 
     Attributes:
         name: the requirements' name of the layer; the name of its Dagster definition.
-        select: which dbt models belong to it (dbt selector).
         target: the dbt target it is built with.
-        tags: values of the ``layer`` tag its assets carry.
+        tags: the model layers (folders) that belong to it; values of the ``layer`` tag its assets carry.
     """
 
     name: str
-    select: str
     target: str
     tags: tuple[str, ...]
 
 
 LAYERS = (
-    Layer("dbt_staging_models", "tag:staging", "duckdb", ("staging",)),
-    Layer("dbt_curated_models", "tag:intermediate tag:curated", "duckdb", ("intermediate", "curated")),
-    Layer("dbt_postgres_marts", "tag:mart", "postgres", ("mart",)),
+    Layer("dbt_staging_models", "duckdb", ("staging",)),
+    Layer("dbt_curated_models", "duckdb", ("intermediate", "curated")),
+    Layer("dbt_postgres_marts", "postgres", ("mart",)),
 )
 
 NIGHTLY_JOB = "nightly_pipeline"

@@ -32,6 +32,8 @@ from orchestration.selection import to_dagster
 SELECTION_HELP = (
     "Examples: --select dbt_curated_models, --select 'dbt_staging_models+', --select bioreactor, --select dim_batch."
 )
+STATEMENT_TIMEOUT_MS = 300_000
+MAX_CONNECTIONS = 20
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -90,6 +92,10 @@ def run(
     progress.listen(on_note, keep)
     forget_removed(settings, defs)
     with DagsterInstance.get() as instance:
+        # Keeps connections open between events; without it every event costs one or two new ones.
+        instance.optimize_for_webserver(
+            statement_timeout=STATEMENT_TIMEOUT_MS, pool_recycle=3600, max_overflow=MAX_CONNECTIONS
+        )
         for run_id in reap(instance, settings):
             on_note(f"Run {run_id[:8]} had died and is now marked failed.")
         began = time.monotonic()

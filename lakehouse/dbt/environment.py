@@ -15,6 +15,8 @@ def dbt_environment(settings: Settings) -> dict[str, str]:
     """Variables for dbt's profile and macros. Holds S3 keys where the lake is on S3: do not print it."""
     from lakehouse.postgres.connect import marts_dsn
 
+    # DuckDB does not make the folder of its file, and dbt then waits half a minute before it says so.
+    settings.warehouse.parent.mkdir(parents=True, exist_ok=True)
     endpoint = urlsplit(settings.s3_endpoint)
     return {
         "LAKEHOUSE_LAKE_ROOT": settings.lake_root,

@@ -36,7 +36,7 @@ def test_json_is_all_that_is_printed(zone, run):
     zone.drop("B001.parquet")
     code, out, _ = run("bioreactor", "--json")
     report = json.loads(out)
-    assert (code, report["status"], report["metadata"]["rows"], len(report["checks"])) == (0, "ok", 60, 6)
+    assert (code, report["status"], report["metadata"]["rows"], len(report["checks"])) == (0, "ok", 60, 7)
 
 
 def test_an_unknown_source_ends_with_code_2_and_no_stack_trace(run):

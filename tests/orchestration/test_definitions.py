@@ -21,7 +21,7 @@ print(json.dumps({
         spec.key.to_user_string(): {
             "group": spec.group_name, "layer": spec.tags.get("layer"), "owners": list(spec.owners),
             "deps": sorted(dep.asset_key.to_user_string() for dep in spec.deps),
-            "file": next(iter(spec.metadata["dagster/code_references"].value)).file_path.rsplit("/", 1)[-1],
+            "file": spec.metadata["dagster/code_references"].code_references[0].file_path.rsplit("/", 1)[-1],
         } for spec in defs.resolve_all_asset_specs()
     },
     "checks": sorted(f"{key.asset_key.to_user_string()}:{key.name}" for key in graph.asset_check_keys),
