@@ -15,7 +15,7 @@ from urllib.parse import quote, urlsplit
 from zoneinfo import ZoneInfo
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from lakehouse.errors import ConfigError
 
@@ -102,16 +102,6 @@ class Settings(BaseSettings):
         description="Overrides the declared maximum age of the newest batch, in hours, for every source.",
     )
     accept_stale: bool = Field(False, description="Accept data older than the declared freshness (history loads).")
-    enabled_sources: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="Comma-separated source names to load; empty: all that are declared."
-    )
-
-    @field_validator("enabled_sources", mode="before")
-    @classmethod
-    def _split(cls, value: object) -> object:
-        if isinstance(value, str):
-            return tuple(part.strip() for part in value.split(",") if part.strip())
-        return value
 
     @field_validator("state_url", "marts_url", "marts_admin_url", mode="before")
     @classmethod
