@@ -17,7 +17,7 @@ from lakehouse.settings import Settings
 from orchestration import names, progress
 from orchestration.assets.dbt_graph import DbtGraph, Model
 from orchestration.assets.dbt_results import asset_results, blocks, check_results, raise_for, status_word
-from orchestration.assets.events import check_event
+from orchestration.assets.events import selected_check_events
 from orchestration.assets.facts import (
     LedgerPosition,
     RelationFacts,
@@ -65,7 +65,7 @@ def build_layer(
         raise
     finally:
         connection.close()
-    yield from _events(models, done, forced)
+    yield from _events(context, models, done, forced)
     _report(models, done)
     raise_for(models, done.outcomes)
 
@@ -187,7 +187,9 @@ def _say(context: AssetExecutionContext, text: str) -> None:
     progress.note(text)
 
 
-def _events(models: Sequence[Model], done: _Done, forced: Sequence[state.Blocker]) -> Iterator[Any]:
+def _events(
+    context: AssetExecutionContext, models: Sequence[Model], done: _Done, forced: Sequence[state.Blocker]
+) -> Iterator[Any]:
     seconds = {outcome.unique_id: outcome.seconds for outcome in done.outcomes}
     results = {asset.asset_key: asset for asset in done.assets}
     for model in models:
@@ -202,8 +204,8 @@ def _events(models: Sequence[Model], done: _Done, forced: Sequence[state.Blocker
         if forced:
             metadata["forced_past"] = MetadataValue.text("\n".join(str(item) for item in forced))
         yield MaterializeResult(asset_key=AssetKey([model.asset_key]), metadata=metadata)
-    if not done.up_to_date:  # else the verdicts Dagster has are the ones that hold
-        yield from map(check_event, done.checks)
+    # Stored verdicts too: for Dagster a materialization without them is one that nobody has checked.
+    yield from selected_check_events(context, done.checks)
 
 
 def _report(models: Sequence[Model], done: _Done) -> None:

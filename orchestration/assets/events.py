@@ -1,9 +1,16 @@
 """Our plain results as Dagster events; shared by raw assets and dbt layers."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from dagster import AssetCheckResult, AssetCheckSeverity, AssetKey, MetadataValue
+from dagster import (
+    AssetCheckKey,
+    AssetCheckResult,
+    AssetCheckSeverity,
+    AssetExecutionContext,
+    AssetKey,
+    MetadataValue,
+)
 
 from lakehouse.state import CheckResult
 
@@ -18,6 +25,13 @@ def check_event(check: CheckResult) -> AssetCheckResult:
         description=check.message or None,
         metadata=as_metadata(check.metadata),
     )
+
+
+def selected_check_events(context: AssetExecutionContext, checks: Iterable[CheckResult]) -> Iterator[AssetCheckResult]:
+    """The outcomes of the checks this step was asked for; a page may ask for a single one."""
+    for check in checks:
+        if AssetCheckKey(AssetKey([check.asset_key]), check.check_name) in context.selected_asset_check_keys:
+            yield check_event(check)
 
 
 def as_metadata(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from lakehouse import state
 from lakehouse.postgres.connect import connect, state_url
 from lakehouse.settings import load_settings
 from orchestration import names, progress
-from orchestration.assets.events import as_metadata, check_event
+from orchestration.assets.events import as_metadata, selected_check_events
 from orchestration.options import RunOptions
 from orchestration.processes import process_tags
 from orchestration.retries import dagster_failures
@@ -124,12 +124,13 @@ def _land(context: AssetExecutionContext, declaration: DropZoneSource, key: Asse
         progress.note(text)
         yield AssetObservation(key, description=text, metadata=as_metadata(report.metadata))
         return
-    yield MaterializeResult(
-        asset_key=key,
-        metadata={**as_metadata(report.metadata), names.META_ROWS: report.metadata["rows"]},
-        data_version=DataVersion(str(report.arrival_after)),
-    )
-    yield from map(check_event, checks)
+    if key in context.selected_asset_keys:  # else only its checks were asked for
+        yield MaterializeResult(
+            asset_key=key,
+            metadata={**as_metadata(report.metadata), names.META_ROWS: report.metadata["rows"]},
+            data_version=DataVersion(str(report.arrival_after)),
+        )
+    yield from selected_check_events(context, checks)
     report.raise_if_failed()
 
 

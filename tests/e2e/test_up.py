@@ -24,6 +24,16 @@ mutation Launch($job: String!) {
   }) { __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } }
 }
 """
+CHECK_ONLY = """
+mutation Launch($asset: String!, $check: String!) {
+  launchRun(executionParams: {
+    selector: {
+      repositoryLocationName: "lakehouse", repositoryName: "__repository__", jobName: "__ASSET_JOB",
+      assetSelection: [], assetCheckSelection: [{assetKey: {path: [$asset]}, name: $check}]
+    }, runConfigData: {}
+  }) { __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } }
+}
+"""
 STATE = "query State($id: ID!) { runOrError(runId: $id) { ... on Run { status jobName } } }"
 AUTOMATION = """
 query { repositoryOrError(repositorySelector: {repositoryLocationName: "lakehouse", repositoryName: "__repository__"}) {
@@ -131,6 +141,13 @@ def test_a_run_from_the_page_and_one_from_the_terminal_queue(up):
     done = up.platform.call("run")
     assert done.returncode == 0, done.stdout + done.stderr
     assert _until(lambda: up.run_ended(launched["run"]["runId"]), 180) == "SUCCESS"
+
+
+def test_a_single_check_can_be_executed_from_the_page(up):
+    for path, check in (("raw_bioreactor_data", "fresh"), ("dim_batch", "unique_combination_dim_batch_batch_id")):
+        launched = up.ask(CHECK_ONLY, asset=path, check=check)["launchRun"]
+        assert launched["__typename"] == "LaunchRunSuccess", launched
+        assert _until(lambda run_id=launched["run"]["runId"]: up.run_ended(run_id), 120) == "SUCCESS"
 
 
 def test_a_second_up_is_refused_with_the_first_ones_page(up):
