@@ -50,7 +50,6 @@ def build_layer(
     models = graph.of_assets(key.to_user_string() for key in context.selected_asset_keys)
     connection = connect(state_url(settings), what="state database")
     try:
-        forced = check_gate(context, connection, graph.upstream_assets(models), options)
         if layer.target == "postgres":
             _require_marts(settings)
         with exclusive(
@@ -59,6 +58,8 @@ def build_layer(
             timeout=settings.lock_timeout_seconds,
             on_wait=lambda who: _say(context, f"Waiting for the warehouse: {who or 'another process'} uses it."),
         ):
+            # Asked with the warehouse held: what is "building" now was interrupted, no other run can be at it.
+            forced = check_gate(context, connection, graph.upstream_assets(models), options)
             done = _Step(context, settings, layer, graph, options, connection, models).build()
     except (UnavailableError, BusyError) as error:
         _record_unreachable(connection, context.run_id, models, error)
