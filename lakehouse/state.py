@@ -164,6 +164,13 @@ def forget_others(connection: Connection, asset_keys: Iterable[str], check_names
         )
 
 
+def building_runs(connection: Connection) -> list[str]:
+    """Ids of the runs that say they are building something."""
+    with connection, connection.cursor() as cursor:
+        cursor.execute("select distinct run_id from data_platform.asset_status where status = 'building'")
+        return [row[0] for row in cursor.fetchall()]
+
+
 def release_interrupted(connection: Connection, run_id: str, reason: str) -> list[str]:
     """Turn what a dead run left as "building" into failed, with a reason; return the asset keys."""
     with connection, connection.cursor() as cursor:

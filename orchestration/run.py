@@ -1,9 +1,11 @@
 """A headless run in this process, recorded in the same instance the web pages show."""
 
+import contextlib
 import logging
+import threading
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from dagster import (
@@ -32,6 +34,9 @@ from orchestration.selection import to_dagster
 SELECTION_HELP = (
     "Examples: --select dbt_curated_models, --select 'dbt_staging_models+', --select bioreactor, --select dim_batch."
 )
+log = logging.getLogger(__name__)
+
+REAP_SECONDS = 10.0
 STATEMENT_TIMEOUT_MS = 300_000
 MAX_CONNECTIONS = 20
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -99,13 +104,14 @@ def run(
         for run_id in reap(instance, settings):
             on_note(f"Run {run_id[:8]} had died and is now marked failed.")
         began = time.monotonic()
-        result = execute_job(
-            reconstructable(pipeline_job),
-            instance=instance,
-            run_config=QUIET,
-            tags={**options.to_tags(), **process_tags(), "lakehouse/started_by": "lakehouse run"},
-            asset_selection=keys,
-        )
+        with reaping(instance, settings):
+            result = execute_job(
+                reconstructable(pipeline_job),
+                instance=instance,
+                run_config=QUIET,
+                tags={**options.to_tags(), **process_tags(), "lakehouse/started_by": "lakehouse run"},
+                asset_selection=keys,
+            )
         summary.run_id, summary.success = result.run_id, result.success
         summary.seconds = time.monotonic() - began
         for event in result.all_events:
@@ -123,6 +129,27 @@ def run(
                 status = "blocked" if summary.blocked else "skipped"
                 summary.lines.append(progress.AssetLine(name, layers[name], status))
     return summary
+
+
+@contextlib.contextmanager
+def reaping(instance: DagsterInstance, settings: Settings) -> Iterator[None]:
+    """Clear up after dead runs while this one executes: it may be waiting for what one of them holds."""
+    ended = threading.Event()
+
+    def work() -> None:
+        while not ended.wait(REAP_SECONDS):
+            try:
+                reap(instance, settings)
+            except Exception:
+                log.exception("Looking for dead runs failed; it is tried again in %s s.", REAP_SECONDS)
+
+    thread = threading.Thread(target=work, name="reaper", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def forget_removed(settings: Settings, defs: Definitions) -> None:

@@ -72,6 +72,30 @@ def test_a_killed_run_is_failed_by_the_next_one_which_succeeds(platform):
     assert platform.query("select count(*) as n from curated.dim_batch") == [{"n": 6}]
 
 
+def test_a_run_that_waits_for_a_killed_one_goes_on(platform):
+    platform.sample(*SMALL)
+    holder = _hold(platform, 300)
+    victim = subprocess.Popen(
+        [str(CLI), "run"], env=platform.environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    for line in victim.stderr:
+        if "Waiting for the warehouse" in line:
+            break
+    waiting = subprocess.Popen(
+        [str(CLI), "run"], env=platform.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    for line in waiting.stderr:
+        if "raw_bioreactor_data" in line and "rows" in line:
+            break  # its next step wants the pool's only slot, which the first run holds
+    time.sleep(2)
+    os.kill(victim.pid, signal.SIGKILL)
+    victim.wait()
+    holder.kill()
+    holder.wait()
+    out, err = waiting.communicate(timeout=90)
+    assert waiting.returncode == 0, out + err
+
+
 def test_two_runs_at_once_queue_instead_of_failing(platform):
     platform.sample(*SMALL)
     runs = [
