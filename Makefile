@@ -50,7 +50,7 @@ types: $(VENV)/.dev ## mypy, strict
 	@$(BIN)/mypy
 
 docs: $(VENV)/.dev ## Build the documentation site, strictly
-	@$(BIN)/mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 bench: $(VENV)/.dev ## The measured comparisons; a table and JSON in benchmarks/results/
 	@$(BIN)/python -m benchmarks
