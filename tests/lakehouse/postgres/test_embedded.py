@@ -36,6 +36,8 @@ def user_process(settings: Settings, body: str, **options: object) -> subprocess
 from pathlib import Path
 from lakehouse.settings import Settings
 from lakehouse.postgres import connect, embedded
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background shell hands down that it is ignored
 settings = Settings(_env_file=None, data_dir=Path({str(settings.data_path)!r}), postgres_port={settings.postgres_port})
 with embedded.running(settings):
     print("in", flush=True)
