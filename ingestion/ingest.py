@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from ingestion import ledger, quarantine
-from ingestion.alerts import FILE_QUARANTINED, ROWS_REJECTED, Alert
+from ingestion.alerts import FILE_QUARANTINED, ROWS_REJECTED
 from ingestion.checks import checks, metadata
 from ingestion.declarations import DropZoneSource, load
 from ingestion.dropzone import Diff, diff
@@ -24,6 +24,7 @@ from ingestion.ledger_summary import summarise
 from ingestion.outcome import Progress, Run, dismissed, gone, judge, mended
 from ingestion.report import AcceptedFile, IngestReport, QuarantinedFile
 from ingestion.validate import Verdict, check_declaration, validate
+from lakehouse.alerts import Alert
 from lakehouse.settings import Settings
 from lakehouse.storage import Lake, LakeObject, open_lake
 

@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ingestion import alerts
-from ingestion.alerts import Alert
 from ingestion.declarations import DropZoneSource
 from ingestion.dropzone import Known
+from lakehouse import alerts
+from lakehouse.alerts import Alert
 from lakehouse.errors import BusyError
 
 if TYPE_CHECKING:

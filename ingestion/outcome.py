@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from ingestion.alerts import DROP_ZONE_EMPTY, FILE_MISSING, FILE_QUARANTINED, QUARANTINE_THRESHOLD, ROWS_REJECTED, Alert
+from ingestion.alerts import DROP_ZONE_EMPTY, FILE_MISSING, FILE_QUARANTINED, QUARANTINE_THRESHOLD, ROWS_REJECTED
 from ingestion.checks import over_threshold
 from ingestion.declarations import DropZoneSource
 from ingestion.dropzone import Diff, Known
 from ingestion.ledger import Entry
 from ingestion.report import IngestReport
 from ingestion.validate import Verdict
+from lakehouse.alerts import Alert
 from lakehouse.settings import Settings
 from lakehouse.storage import Lake, LakeObject
 

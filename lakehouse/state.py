@@ -1,6 +1,6 @@
 """What is known about assets and their checks between runs: the table the gates read and ``status`` shows.
 
-What belongs here: reading and writing ``data_platform.asset_status``, ``check_status`` and ``alert_history``.
+What belongs here: reading and writing ``data_platform.asset_status`` and ``check_status``, and the alerts that follow.
 What does not: Dagster's event log (history and pages are its business) and the ingestion ledger.
 """
 
@@ -11,6 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
+
+from lakehouse import alerts
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection
@@ -266,21 +268,11 @@ def raise_alert(
 ) -> bool:
     """Write an alert unless the same one (kind, subject) is open already; return whether it was new."""
     with connection, connection.cursor() as cursor:
-        cursor.execute(
-            "insert into data_platform.alert_history (raised_at, severity, kind, subject, message, remedy, details,"
-            " run_id) select now(), %s, %s, %s, %s, %s, %s, %s where not exists (select 1 from"
-            " data_platform.alert_history where kind = %s and subject = %s and resolved_at is null)",
-            (severity, kind, subject, message, remedy, json.dumps(details or {}, default=str), run_id, kind, subject),
-        )
-        return bool(cursor.rowcount)
+        alert = alerts.Alert(severity, kind, subject, message, remedy, details=details or {})
+        return bool(alerts.raise_all(cursor, [alert], run_id))
 
 
 def resolve_alerts(connection: Connection, *, kind: str, subjects: Sequence[str]) -> int:
     """Close open alerts of this kind about these subjects; return how many."""
     with connection, connection.cursor() as cursor:
-        cursor.execute(
-            "update data_platform.alert_history set resolved_at = now()"
-            " where kind = %s and subject = any(%s) and resolved_at is null",
-            (kind, list(subjects)),
-        )
-        return int(cursor.rowcount)
+        return alerts.resolve(cursor, kind, subjects)
