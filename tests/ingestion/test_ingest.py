@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import threading
-import time
 
 import pyarrow as pa
 import pytest
@@ -13,7 +11,6 @@ from readings import readings
 
 from ingestion import declarations
 from ingestion import ingest as ingest_module
-from ingestion.replay import replay
 from lakehouse.errors import ConfigError, DataError
 
 
@@ -234,109 +231,6 @@ def test_an_unreadable_file_in_a_folder_we_may_not_change_is_left_and_tried_agai
     assert zone.open_alerts() == []
 
 
-def test_a_run_that_died_before_the_move_is_finished_by_the_next(zone, monkeypatch):
-    key = zone.drop("bad.parquet", b"rubbish")
-    zone.drop("good.parquet")
-    monkeypatch.setattr(ingest_module, "_set_aside", lambda *a: (_ for _ in ()).throw(KeyboardInterrupt))
-    with pytest.raises(KeyboardInterrupt):
-        zone.ingest()
-    monkeypatch.undo()
-    report = zone.ingest()
-    assert (report.status, report.stuck, zone.lake.exists(key)) == ("unchanged", [], False)
-    assert zone.exported().num_rows == 1
-    assert zone.ledger() == {"bad.parquet": ["quarantined"], "good.parquet": ["accepted"]}
-
-
-def test_a_run_that_died_before_the_ledger_leaves_nothing_behind(zone, monkeypatch):
-    zone.drop("bad.parquet", b"rubbish")
-    zone.drop("good.parquet")
-    monkeypatch.setattr(ingest_module.ledger, "record", lambda *a, **k: (_ for _ in ()).throw(KeyboardInterrupt))
-    with pytest.raises(KeyboardInterrupt):
-        zone.ingest()
-    assert zone.ledger() == {}
-    monkeypatch.undo()
-    zone.ingest()
-    assert zone.ledger() == {"bad.parquet": ["quarantined"], "good.parquet": ["accepted"]}
-
-
-def test_a_broken_file_replaced_before_the_move_is_not_lost(zone, monkeypatch):
-    key = zone.drop("B001.parquet", b"rubbish")
-    record = ingest_module.ledger.record
-
-    def replace_then_record(*arguments, **options):
-        zone.drop("B001.parquet")
-        return record(*arguments, **options)
-
-    monkeypatch.setattr(ingest_module.ledger, "record", replace_then_record)
-    report = zone.ingest()
-    assert [item.moved_to for item in report.quarantined] == [None]
-    monkeypatch.undo()
-    assert [item.key for item in zone.ingest().accepted] == [key]
-    assert zone.open_alerts() == []
-
-
-def test_a_file_written_to_while_it_is_validated_waits(zone, monkeypatch):
-    zone.drop("B001.parquet")
-    validate = ingest_module.validate
-
-    def write_then_validate(*arguments):
-        verdict = validate(*arguments)
-        zone.drop("B001.parquet", readings("B001", rows=90))
-        return verdict
-
-    monkeypatch.setattr(ingest_module, "validate", write_then_validate)
-    report = zone.ingest()
-    assert report.waiting == {"raw/bioreactor/B001.parquet": "it was written to while it was validated"}
-    assert zone.ledger() == {}
-
-
-def test_a_file_deleted_meanwhile_is_named_and_nothing_fails(zone, monkeypatch):
-    key = zone.drop("B001.parquet")
-    zone.drop("B002.parquet")
-    fingerprint = ingest_module._fingerprint
-
-    def delete_first(lake, item):
-        if item.key == key:
-            lake.delete(key)
-        return fingerprint(lake, item)
-
-    monkeypatch.setattr(ingest_module, "_fingerprint", delete_first)
-    report = zone.ingest()
-    assert (report.vanished, len(report.accepted), zone.open_alerts()) == ([key], 1, [])
-
-
-def test_a_file_modified_just_now_is_left_unless_the_run_may_wait(zone):
-    key = zone.drop("B001.parquet", age=0)
-    report = zone.ingest(wait=False)
-    assert list(report.waiting) == [key]
-    assert "files settle for 2 s" in report.waiting[key]
-    began = time.monotonic()
-    assert [item.key for item in zone.ingest(wait=True).accepted] == [key]
-    assert time.monotonic() - began < 4
-
-
-def test_a_file_still_growing_is_left_for_later(zone):
-    key = zone.drop("B001.parquet", age=0)
-    stop = threading.Event()
-
-    def grow():
-        with zone.path(key).open("ab") as stream:
-            while not stop.wait(0.05):
-                stream.write(b"x" * 1000)
-                stream.flush()
-
-    writer = threading.Thread(target=grow)
-    writer.start()
-    try:
-        report = zone.ingest(wait=True)
-    finally:
-        stop.set()
-        writer.join()
-    assert list(report.waiting) == [key]
-    assert "between two looks" in report.waiting[key]
-    assert zone.ledger() == {}
-
-
 def test_too_many_broken_files_fail_the_run_and_good_ones_are_recorded(zone):
     for number in range(6):
         zone.drop(f"bad{number}.parquet", b"rubbish")
@@ -435,55 +329,6 @@ def test_names_that_duckdb_takes_for_patterns_are_refused_by_name(zone, name):
     [item] = zone.ingest().quarantined
     assert "which DuckDB takes for a pattern" in item.reason
     assert item.remedy == "Rename the file and drop it again."
-
-
-def test_a_quarantined_file_is_replayed_after_a_fix(zone):
-    zone.drop("B001.parquet", readings(value=pa.array(["37"] * 60)))
-    moved = zone.ingest().quarantined[0].moved_to
-    again = replay(zone.settings, "bioreactor", moved)
-    assert [item.cause for item in again.quarantined] == ["types"]
-    assert zone.lake.exists(again.quarantined[0].moved_to)
-    bioreactor = declarations.load("bioreactor")
-    columns = tuple(
-        column.model_copy(update={"accepts": (*column.accepts, "VARCHAR")}) if column.name == "value" else column
-        for column in bioreactor.columns
-    )
-    report = replay(zone.settings, bioreactor.model_copy(update={"columns": columns}))
-    assert [item.key for item in report.accepted] == ["raw/bioreactor/B001.parquet"]
-    assert zone.ledger() == {"B001.parquet": ["accepted"]}
-    assert zone.open_alerts() == []
-
-
-def test_an_accepted_file_can_be_validated_again_where_it_is(zone):
-    key = zone.drop()
-    zone.ingest()
-    report = replay(zone.settings, "bioreactor", key)
-    assert [item.key for item in report.accepted] == [key]
-    assert report.arrival_after > report.arrival_before
-
-
-def test_a_replay_names_every_key_that_cannot_be_replayed(zone):
-    zone.drop("B001.parquet", b"rubbish")
-    moved = zone.ingest().quarantined[0].moved_to
-    zone.drop("B001.parquet")
-    with pytest.raises(ConfigError) as caught:
-        replay(zone.settings, "bioreactor", moved, "raw/_quarantine/bioreactor/none.parquet")
-    assert "raw/bioreactor/B001.parquet is taken by another file" in str(caught.value)
-    assert "none.parquet: there is no such file" in str(caught.value)
-    assert zone.lake.exists(moved)
-
-
-def test_two_runs_at_once_take_turns(zone):
-    for number in range(20):
-        zone.drop(f"B{number:03}.parquet")
-    reports = []
-    runs = [threading.Thread(target=lambda: reports.append(zone.ingest())) for _ in range(3)]
-    for run in runs:
-        run.start()
-    for run in runs:
-        run.join()
-    assert sorted(len(report.accepted) for report in reports) == [0, 0, 20]
-    assert zone.rows("SELECT count(*) FROM data_platform.ingestion_runs") == [(20,)]
 
 
 def test_a_broken_row_rule_is_a_config_error_naming_it(zone):
