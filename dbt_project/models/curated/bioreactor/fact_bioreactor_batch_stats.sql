@@ -6,18 +6,9 @@
         on_schema_change='fail',
     )
 }}
-{#- No index: DuckDB checks a unique one against rows deleted in the same transaction, so replacing a batch fails on it;
-    with any, two models cannot be refreshed side by side; and on tables this small it gains nothing. Rows lie ordered by
-    the key, which lets DuckDB skip blocks; the test unique_combination guards the key. The mart has indexes. -#}
-{%- set buckets = ref('int_bioreactor_downsample_5m') -%}
-{%- if is_incremental() -%} {%- do find_changed_batches(buckets) -%} {%- endif %}
 
 with buckets as (
-    select *
-    from {{ buckets }}
-    {%- if is_incremental() %}
-    where batch_id in (select batch_id from {{ batches_to_replace() }})
-    {%- endif %}
+    {{ rows_to_build(ref('int_bioreactor_downsample_5m')) }}
 ),
 
 batch_span as (
