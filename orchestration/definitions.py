@@ -4,13 +4,14 @@ import json
 import warnings
 from pathlib import Path
 
-from dagster import AssetSelection, BetaWarning, Definitions
+from dagster import AssetSelection, BetaWarning, Definitions, in_process_executor
 
 from ingestion.declarations import load_all
 from lakehouse.dbt.manifest import DBT_PROJECT, ensure_manifest
 from lakehouse.settings import PROJECT_ROOT, load_settings
 from orchestration.assets.dbt_layers import dbt_layers
 from orchestration.assets.raw import raw_asset
+from orchestration.heartbeat import HEARTBEAT, heartbeat
 from orchestration.jobs import JOBS
 from orchestration.schedules import schedules
 from orchestration.sensors import file_sensor, upkeep_sensor
@@ -32,6 +33,8 @@ def _definitions() -> Definitions:
     return Definitions(
         assets=assets,
         jobs=JOBS,
+        resources={HEARTBEAT: heartbeat},
+        executor=in_process_executor,  # of what is materialized from a page; see jobs.py
         schedules=schedules(settings),
         sensors=[file_sensor(declarations, downstream, settings), upkeep_sensor(keys, settings)],
     )

@@ -40,6 +40,8 @@ def instance_config(settings: Settings) -> dict[str, Any]:
             "cancel_timeout_seconds": 60,
             "poll_interval_seconds": 15,
         },
+        # A run whose process died is started again, twice at most; one whose step failed is not: steps have retries.
+        "run_retries": {"enabled": True, "max_retries": 2, "retry_on_asset_or_op_failure": False},
         "retention": {
             "schedule": {"purge_after_days": settings.run_retention_days},
             "sensor": {"purge_after_days": {"skipped": 1, "failure": 7, "success": settings.run_retention_days}},

@@ -5,12 +5,16 @@ from dagster import define_asset_job as define
 
 from orchestration import names
 
+# Steps that were finished before a process died cost nothing when they are asked again, and their checks are asked too.
+RETRY = {"dagster/retry_strategy": "ALL_STEPS"}
+
 # One process for a whole run: a process per step costs 2 s each (knowledge/stack.md) and would start dbt cold.
 nightly_pipeline = define(
     name=names.NIGHTLY_JOB,
     selection=AssetSelection.all(),
     description="Everything, raw to marts, with every check over all data.",
     executor_def=in_process_executor,
+    tags=RETRY,
 )
 
 file_arrival = define(
@@ -18,6 +22,7 @@ file_arrival = define(
     selection=AssetSelection.all(),
     description="What the file sensors start: raw to marts for what is new.",
     executor_def=in_process_executor,
+    tags=RETRY,
 )
 
 JOBS = [nightly_pipeline, file_arrival]

@@ -37,10 +37,9 @@ META_COLUMNS = "dagster/column_schema"
 META_RELATION = "dagster/relation_identifier"
 META_CODE = "dagster/code_references"
 
-# Run tags: what a caller asked for, and which process does it.
+# Run tags: what a caller asked for.
 TAG_FORCE = "lakehouse/force"
 TAG_ACCEPT_STALE = "lakehouse/accept_stale"
 TAG_FULL_REFRESH = "lakehouse/full_refresh"
 TAG_FULL_CHECKS = "lakehouse/full_checks"
 TAG_RETRY_DELAY = "lakehouse/retry_delay_seconds"
-TAG_PROCESS = "lakehouse/process"

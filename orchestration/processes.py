@@ -1,19 +1,24 @@
-"""Which process executes a run, and whether it still lives: the facts the reaper decides on.
+"""Which process this is, and whether one still lives: the facts the reaper decides on.
 
-A process id alone is not an identity: it is reused. With the kernel's boot id and the process's start time it is.
+A process id alone is not an identity: it is reused. With the kernel's boot id, the namespace it is counted in (each
+container has its own) and the process's start time it is.
 """
 
 import os
 import socket
-from collections.abc import Mapping
 from pathlib import Path
 
-from orchestration import names
+PARTS = 5
 
 
 def boot_id() -> str:
     """The kernel's id of this boot."""
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+
+
+def pid_namespace() -> str:
+    """The namespace in which this process's ids are counted, e.g. ``pid:[4026531836]``."""
+    return str(Path("/proc/self/ns/pid").readlink())
 
 
 def start_time(pid: int) -> str | None:
@@ -28,21 +33,30 @@ def start_time(pid: int) -> str | None:
     return after_name[19]
 
 
-def process_tags() -> dict[str, str]:
-    """The run tag that identifies this process: host, boot, process id, start time."""
+def this_process() -> str:
+    """The identity of this process: host, boot, process namespace, process id, start time."""
     pid = os.getpid()
-    return {names.TAG_PROCESS: " ".join([socket.gethostname(), boot_id(), str(pid), start_time(pid) or "0"])}
+    return f"{socket.gethostname()} {boot_id()} {pid_namespace()} {pid} {start_time(pid) or '0'}"
 
 
-def executing_process_is_gone(tags: Mapping[str, str]) -> bool:
-    """Whether the process named in a run's tags has ended.
+def is_gone(identity: str) -> bool | None:
+    """Whether the process of this identity has ended; None where that cannot be seen from here.
 
-    False where we cannot know: a run that names no process yet, or one on another host.
+    It cannot for a process on another host, or in a container other than ours.
     """
-    parts = tags.get(names.TAG_PROCESS, "").split()
-    if len(parts) != 4:
-        return False
-    host, boot, pid, started = parts
+    parts = identity.split()
+    if len(parts) != PARTS:
+        return None
+    host, boot, namespace, pid, started = parts
     if host != socket.gethostname():
-        return False
-    return boot != boot_id() or start_time(int(pid)) != started
+        return None
+    if boot != boot_id():
+        return True
+    if namespace != pid_namespace():
+        return None
+    return start_time(int(pid)) != started
+
+
+def host_of(identity: str) -> str:
+    """The host in an identity, for messages."""
+    return identity.partition(" ")[0]

@@ -5,16 +5,41 @@ Dagster's default launcher has no health check: after ``kill -9`` a run stays st
 warehouse lock needs no reaper, the kernel frees it.
 """
 
-from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
+import contextlib
+import time
+
+from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
 from psycopg2.extensions import connection as Connection
 
-from lakehouse import state
+from lakehouse import heartbeats, state
+from lakehouse.heartbeats import Beat
 from lakehouse.postgres.connect import connect, state_url
 from lakehouse.settings import Settings
-from orchestration.processes import executing_process_is_gone
+from orchestration.heartbeat import BEAT_SECONDS
+from orchestration.processes import host_of, is_gone
 
-IN_PROGRESS = [DagsterRunStatus.STARTING, DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING]
-REASON = "The process that executed this run ended without finishing it (killed, out of memory, or a reboot)."
+IN_PROGRESS = [
+    DagsterRunStatus.NOT_STARTED,
+    DagsterRunStatus.STARTING,
+    DagsterRunStatus.STARTED,
+    DagsterRunStatus.CANCELING,
+]
+SILENT_SECONDS = 25.0
+"""Five missed beats: a process we cannot see (another host, another container) counts as dead."""
+UNTAKEN_SECONDS = 60.0
+"""A run is taken up within seconds of its launch; a loaded machine may need a while to import."""
+LOOK_AGAIN_SECONDS = 2 * BEAT_SECONDS
+
+KILLED = "The process that executed this run ended without finishing it (killed, out of memory, or a reboot)."
+SILENT = (
+    "The process that executed this run, on {host}, has given no sign of life for {seconds:.0f} s: it was stopped, or "
+    "its machine was."
+)
+UNTAKEN = (
+    "No process took this run up within {seconds:.0f} s of its launch: the one that was to execute it ended before it "
+    "began (killed, out of memory, or a reboot)."
+)
+UNFINISHED = "The run ended before this was finished; its event log says why."
 
 
 def reap(instance: DagsterInstance, settings: Settings) -> list[str]:
@@ -25,35 +50,76 @@ def reap(instance: DagsterInstance, settings: Settings) -> list[str]:
     Returns:
         Ids of the runs that were failed here.
     """
-    dead = [run for run in instance.get_runs(RunsFilter(statuses=IN_PROGRESS)) if executing_process_is_gone(run.tags)]
-    for run in dead:
-        instance.report_run_failed(run, message=REASON)
-    for run_id in instance.event_log_storage.get_concurrency_run_ids():
-        if _has_ended(instance, run_id):
-            instance.event_log_storage.free_concurrency_slots_for_run(run_id)
-    connection = connect(state_url(settings), what="state database")
-    try:
-        for run_id in state.building_runs(connection):
+    with contextlib.closing(connect(state_url(settings), what="state database")) as connection:
+        failed = _fail_the_dead(instance, connection)
+        for run_id in instance.event_log_storage.get_concurrency_run_ids():
             if _has_ended(instance, run_id):
-                _release(connection, run_id)
-    finally:
-        connection.close()
-    return [run.run_id for run in dead]
+                instance.event_log_storage.free_concurrency_slots_for_run(run_id)
+        for run_id, why in failed.items():
+            _release(connection, run_id, why)
+        _clear_up(instance, connection)
+    return list(failed)
+
+
+def _fail_the_dead(instance: DagsterInstance, connection: Connection) -> dict[str, str]:
+    in_progress = [run.run_id for run in instance.get_runs(RunsFilter(statuses=IN_PROGRESS))]
+    beats = heartbeats.look(connection, in_progress)
+    suspects = {run_id: why for run_id in in_progress if (why := cause_of_death(beats[run_id]))}
+    if any(why != KILLED for why in suspects.values()):
+        # Silence may also be that of a machine that slept or a clock that jumped: the living speak up again at once.
+        time.sleep(LOOK_AGAIN_SECONDS)
+        beats = heartbeats.look(connection, suspects)
+        suspects = {run_id: why for run_id in suspects if (why := cause_of_death(beats[run_id]))}
+    failed = {}
+    for run_id, why in suspects.items():
+        run = instance.get_run_by_id(run_id)  # asked anew: it may have ended in order before its process did
+        if run is not None and not run.is_finished:
+            instance.report_run_failed(run, message=why)
+            failed[run_id] = why
+    heartbeats.forget(connection, failed)
+    return failed
+
+
+def cause_of_death(beat: Beat) -> str | None:
+    """Why the run of this last sign of life counts as dead, for a person to read; None while it may live."""
+    if beat.process is None:
+        return UNTAKEN.format(seconds=UNTAKEN_SECONDS) if beat.age > UNTAKEN_SECONDS else None
+    gone = is_gone(beat.process)
+    if gone is None:
+        silent = beat.age > SILENT_SECONDS
+        return SILENT.format(host=host_of(beat.process), seconds=SILENT_SECONDS) if silent else None
+    return KILLED if gone else None
+
+
+def _clear_up(instance: DagsterInstance, connection: Connection) -> None:
+    """After runs that have ended: those whose death somebody else noticed, and those that left something unfinished."""
+    for run_id, beat in heartbeats.look(connection, []).items():
+        run = instance.get_run_by_id(run_id)
+        if run is not None and not run.is_finished:
+            continue
+        if why := cause_of_death(beat):
+            if run is not None and run.status is DagsterRunStatus.FAILURE and beat.process is not None:
+                instance.report_engine_event(why, run)
+                _release(connection, run_id, why)
+            heartbeats.forget(connection, [run_id])
+    for run_id in state.building_runs(connection):
+        if _has_ended(instance, run_id):
+            _release(connection, run_id, UNFINISHED)
 
 
 def _has_ended(instance: DagsterInstance, run_id: str) -> bool:
-    run = instance.get_run_by_id(run_id)
+    run: DagsterRun | None = instance.get_run_by_id(run_id)
     return run is None or run.is_finished
 
 
-def _release(connection: Connection, run_id: str) -> None:
-    assets = state.release_interrupted(connection, run_id, REASON)
+def _release(connection: Connection, run_id: str, why: str) -> None:
+    assets = state.release_interrupted(connection, run_id, why)
     state.raise_alert(
         connection,
         severity="error",
         kind="run_died",
         subject=run_id,
-        message=f"{REASON} It was building: {', '.join(assets)}.",
+        message=why + (f" It was building: {', '.join(assets)}." if assets else ""),
         remedy="Run it again: `lakehouse run`. Every step is idempotent.",
         run_id=run_id,
     )

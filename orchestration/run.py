@@ -27,7 +27,6 @@ from lakehouse.settings import Settings
 from orchestration import names, progress
 from orchestration.instance import prepare_home
 from orchestration.options import RunOptions
-from orchestration.processes import process_tags
 from orchestration.reaper import reap
 from orchestration.selection import to_dagster
 
@@ -109,7 +108,7 @@ def run(
                 reconstructable(pipeline_job),
                 instance=instance,
                 run_config=QUIET,
-                tags={**options.to_tags(), **process_tags(), "lakehouse/started_by": "lakehouse run"},
+                tags={**options.to_tags(), "lakehouse/started_by": "lakehouse run"},
                 asset_selection=keys,
             )
         summary.run_id, summary.success = result.run_id, result.success

@@ -27,7 +27,7 @@ from orchestration.jobs import file_arrival
 from orchestration.reaper import reap
 from orchestration.retention import forget_old_runs
 
-UPKEEP_SECONDS = 30
+UPKEEP_SECONDS = 15  # a dead run's pool slot is to be free within 30 s
 FAILED_PAUSE = timedelta(minutes=10)  # files a run has failed on are not hammered every tick
 TAG_SOURCE = "lakehouse/source"
 TAG_PENDING = "lakehouse/pending"

@@ -81,6 +81,20 @@ class Platform:
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
+    def state(self, sql: str) -> list[tuple[Any, ...]]:
+        """Ask the state database."""
+        from lakehouse.postgres import embedded
+        from lakehouse.postgres.connect import connect, state_url
+
+        with embedded.running(self.settings):
+            connection = connect(state_url(self.settings), what="state database")
+            try:
+                with connection, connection.cursor() as cursor:
+                    cursor.execute(sql)
+                    return cursor.fetchall()
+            finally:
+                connection.close()
+
     def sample(self, *args: str) -> None:
         """``lakehouse sample bioreactor``."""
         done = self.call("sample", "bioreactor", *args)

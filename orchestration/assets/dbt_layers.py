@@ -10,6 +10,7 @@ from lakehouse.settings import load_settings
 from orchestration import names
 from orchestration.assets.dbt_graph import DbtGraph
 from orchestration.assets.dbt_step import build_layer
+from orchestration.heartbeat import HEARTBEAT
 from orchestration.options import RunOptions
 from orchestration.retries import dagster_failures
 from orchestration.translator import LakehouseTranslator
@@ -53,6 +54,7 @@ def _layer(
         check_specs=[check for check in checks if check is not None],
         can_subset=True,
         pool=names.WAREHOUSE_POOL,
+        required_resource_keys={HEARTBEAT},
     )
     def definition(context: AssetExecutionContext) -> Iterator[Any]:
         settings = load_settings()

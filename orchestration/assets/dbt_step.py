@@ -29,7 +29,6 @@ from orchestration.assets.facts import (
 from orchestration.assets.up_to_date import all_up_to_date, digests
 from orchestration.gates import check_gate
 from orchestration.options import RunOptions
-from orchestration.processes import process_tags
 
 
 def build_layer(
@@ -46,7 +45,6 @@ def build_layer(
         UnavailableError: the marts server cannot be reached.
         DataError: a model failed.
     """
-    context.instance.add_run_tags(context.run_id, process_tags())
     models = graph.of_assets(key.to_user_string() for key in context.selected_asset_keys)
     connection = connect(state_url(settings), what="state database")
     try:

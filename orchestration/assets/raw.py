@@ -30,8 +30,8 @@ from lakehouse.postgres.connect import connect, state_url
 from lakehouse.settings import load_settings
 from orchestration import names, progress
 from orchestration.assets.events import as_metadata, selected_check_events
+from orchestration.heartbeat import HEARTBEAT
 from orchestration.options import RunOptions
-from orchestration.processes import process_tags
 from orchestration.retries import dagster_failures
 
 
@@ -68,7 +68,13 @@ def raw_asset(declaration: DropZoneSource, declared_in: Path) -> AssetsDefinitio
     # warnings of a blocking check pass.
     checks = [AssetCheckSpec(name=name, asset=key, blocking=True) for name in CHECK_NAMES]
 
-    @multi_asset(name=declaration.asset, specs=[spec], check_specs=checks, can_subset=True)
+    @multi_asset(
+        name=declaration.asset,
+        specs=[spec],
+        check_specs=checks,
+        can_subset=True,
+        required_resource_keys={HEARTBEAT},
+    )
     def definition(context: AssetExecutionContext) -> Iterator[Any]:
         settings = load_settings()
         options = RunOptions.from_tags(context.run.tags)
@@ -80,7 +86,6 @@ def raw_asset(declaration: DropZoneSource, declared_in: Path) -> AssetsDefinitio
 
 def _land(context: AssetExecutionContext, declaration: DropZoneSource, key: AssetKey) -> Iterator[Any]:
     settings = load_settings()
-    context.instance.add_run_tags(context.run_id, process_tags())
     began = time.monotonic()
     if RunOptions.from_tags(context.run.tags).accept_stale:
         settings = settings.model_copy(update={"accept_stale": True})

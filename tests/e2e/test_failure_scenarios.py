@@ -71,7 +71,7 @@ def test_force_builds_past_a_gate_and_is_recorded(platform):
     _fail_a_check(platform)
     platform.run("--select", "dbt_postgres_marts", code=6)
     platform.run("--select", "dbt_postgres_marts", "--force")
-    rows = _state(platform, "select message from data_platform.alert_history where kind = 'gate_forced'")
+    rows = platform.state("select message from data_platform.alert_history where kind = 'gate_forced'")
     assert len(rows) == 1
     assert "unique_combination_dim_batch_batch_id" in rows[0][0]
 
@@ -93,18 +93,6 @@ def _fail_a_check(platform: Platform) -> None:
             ],
         )
         connection.close()
-
-
-def _state(platform: Platform, sql: str) -> list[tuple]:
-    from lakehouse.postgres.connect import connect, state_url
-
-    with embedded.running(platform.settings):
-        connection = connect(state_url(platform.settings), what="state database")
-        with connection, connection.cursor() as cursor:
-            cursor.execute(sql)
-            rows = cursor.fetchall()
-        connection.close()
-    return rows
 
 
 @contextlib.contextmanager

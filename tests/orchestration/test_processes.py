@@ -1,41 +1,45 @@
-"""Whether the process that executes a run still lives, told by more than its number."""
+"""Whether a process still lives, told by more than its number."""
 
 import subprocess
 import sys
 
-from orchestration import names
-from orchestration.processes import executing_process_is_gone, process_tags, start_time
+import pytest
+
+from orchestration.processes import host_of, is_gone, start_time, this_process
 
 
-def _tags(**changes: str) -> dict[str, str]:
-    parts = dict(zip(("host", "boot", "pid", "started"), process_tags()[names.TAG_PROCESS].split(), strict=True))
-    return {names.TAG_PROCESS: " ".join({**parts, **changes}.values())}
+def _identity(**changes: str) -> str:
+    parts = dict(zip(("host", "boot", "namespace", "pid", "started"), this_process().split(), strict=True))
+    return " ".join({**parts, **changes}.values())
 
 
 def test_this_process_is_alive():
-    assert executing_process_is_gone(process_tags()) is False
+    assert is_gone(this_process()) is False
 
 
-def test_a_run_that_names_no_process_is_left_alone():
-    assert executing_process_is_gone({}) is False
-
-
-def test_another_hosts_process_is_left_alone():
-    assert executing_process_is_gone(_tags(host="elsewhere", pid="999999")) is False
+@pytest.mark.parametrize(
+    "identity", ["", "former 1 2 3", _identity(host="elsewhere"), _identity(namespace="pid:[1]", pid="999999")]
+)
+def test_what_cannot_be_seen_from_here_is_not_judged(identity):
+    assert is_gone(identity) is None
 
 
 def test_a_process_of_a_former_boot_is_gone():
-    assert executing_process_is_gone(_tags(boot="former")) is True
+    assert is_gone(_identity(boot="former")) is True
 
 
 def test_a_reused_process_number_does_not_count_as_alive():
-    assert executing_process_is_gone(_tags(started="1")) is True
+    assert is_gone(_identity(started="1")) is True
 
 
 def test_an_ended_process_is_gone_even_before_its_parent_looked():
     child = subprocess.Popen([sys.executable, "-c", "pass"], stdout=subprocess.DEVNULL)
-    tags = _tags(pid=str(child.pid))
+    identity = _identity(pid=str(child.pid), started=start_time(child.pid) or "0")
     while start_time(child.pid) is not None:
         pass
-    assert executing_process_is_gone(tags) is True
+    assert is_gone(identity) is True
     child.wait()
+
+
+def test_the_host_is_named():
+    assert host_of(_identity(host="worker-1")) == "worker-1"

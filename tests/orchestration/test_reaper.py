@@ -1,0 +1,184 @@
+"""The reaper on a real state database: what it takes for dead, what it leaves alone, and what it says."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import pytest
+from dagster import DagsterInstance, DagsterRunStatus, job, op
+from platforms import a_platform
+
+from lakehouse import heartbeats, postgres
+from lakehouse.postgres.connect import connect, state_url
+from orchestration import reaper
+from orchestration.heartbeat import beating
+from orchestration.processes import start_time, this_process
+
+
+@op
+def nothing() -> None:
+    """Something to run."""
+
+
+@job
+def idle() -> None:
+    """A job to make runs of."""
+    nothing()
+
+
+@pytest.fixture(scope="module")
+def database():
+    with a_platform() as platform, postgres.ready(platform.settings):
+        connection = connect(state_url(platform.settings), what="state database")
+        yield platform.settings, connection
+        connection.close()
+
+
+@pytest.fixture
+def reap(database, monkeypatch):
+    """Reap, with a second look after a tenth of a second; also the connection and an instance."""
+    monkeypatch.setattr(reaper, "LOOK_AGAIN_SECONDS", 0.1)
+    settings, connection = database
+    with connection, connection.cursor() as cursor:
+        cursor.execute("truncate data_platform.run_heartbeats, data_platform.alert_history")
+    with DagsterInstance.ephemeral() as instance:
+
+        class Bench:
+            def __init__(self) -> None:
+                self.instance, self.connection, self.settings = instance, connection, settings
+
+            def __call__(self) -> list[str]:
+                return reaper.reap(instance, settings)
+
+            def run(self, status=DagsterRunStatus.STARTED) -> str:
+                return instance.create_run_for_job(idle, status=status).run_id
+
+            def last_message(self, run_id: str) -> str:
+                return [entry.get_dagster_event().message or "" for entry in instance.all_logs(run_id)][-1]
+
+            def set(self, sql: str) -> None:
+                with connection, connection.cursor() as cursor:
+                    cursor.execute(f"update data_platform.run_heartbeats set {sql}")
+
+        yield Bench()
+
+
+def _elsewhere(host: str = "worker-1") -> str:
+    return " ".join([host, *this_process().split()[1:]])
+
+
+def test_a_run_of_a_dead_process_is_failed_with_a_reason(reap):
+    child = subprocess.Popen([sys.executable, "-c", "pass"])
+    parts = this_process().split()
+    identity = " ".join([*parts[:3], str(child.pid), start_time(child.pid) or "0"])
+    child.wait()
+    run_id = reap.run()
+    heartbeats.beat(reap.connection, run_id, identity)
+    assert reap() == [run_id]
+    assert reap.instance.get_run_by_id(run_id).status is DagsterRunStatus.FAILURE
+    assert reap.last_message(run_id) == reaper.KILLED
+    with reap.connection, reap.connection.cursor() as cursor:
+        cursor.execute("select message, remedy from data_platform.alert_history where kind = 'run_died'")
+        assert cursor.fetchall() == [(reaper.KILLED, "Run it again: `lakehouse run`. Every step is idempotent.")]
+        cursor.execute("select count(*) from data_platform.run_heartbeats")
+        assert cursor.fetchone() == (0,)
+    assert reap() == []
+
+
+def test_a_living_run_is_left_alone_however_long_it_was_silent(reap):
+    run_id = reap.run()
+    heartbeats.beat(reap.connection, run_id, this_process())
+    reap.set("beat_at = now() - interval '1 day'")
+    assert reap() == []
+
+
+def test_a_run_on_another_host_is_dead_when_it_has_been_silent(reap):
+    run_id = reap.run()
+    heartbeats.beat(reap.connection, run_id, _elsewhere())
+    reap.set("beat_at = now() - interval '20 s'")
+    assert reap() == []
+    reap.set("beat_at = now() - interval '26 s'")
+    assert reap() == [run_id]
+    assert "on worker-1, has given no sign of life for 25 s" in reap.last_message(run_id)
+
+
+def test_a_run_in_another_container_of_this_host_is_judged_by_its_silence(reap):
+    parts = this_process().split()
+    run_id = reap.run()
+    heartbeats.beat(reap.connection, run_id, " ".join([*parts[:2], "pid:[1]", "1", "1"]))
+    assert reap() == []
+    reap.set("beat_at = now() - interval '26 s'")
+    assert reap() == [run_id]
+
+
+def test_a_host_that_slept_is_given_the_time_to_speak_up(reap, monkeypatch):
+    run_id = reap.run()
+    heartbeats.beat(reap.connection, run_id, _elsewhere())
+    reap.set("beat_at = now() - interval '1 hour'")
+    monkeypatch.setattr(reaper.time, "sleep", lambda seconds: heartbeats.beat(reap.connection, run_id, _elsewhere()))
+    assert reap() == []
+    assert reap.instance.get_run_by_id(run_id).status is DagsterRunStatus.STARTED
+
+
+def test_a_clock_that_was_set_back_delays_the_verdict_by_the_usual_silence_only(reap):
+    run_id = reap.run()
+    heartbeats.beat(reap.connection, run_id, _elsewhere())
+    reap.set("beat_at = now() + interval '5 hours'")
+    assert reap() == []
+    assert 0 <= heartbeats.look(reap.connection, [])[run_id].age < 5, "its silence is measured from now on"
+    reap.set("beat_at = now() - interval '26 s'")
+    assert reap() == [run_id]
+
+
+@pytest.mark.parametrize("status", [DagsterRunStatus.NOT_STARTED, DagsterRunStatus.STARTING, DagsterRunStatus.STARTED])
+def test_a_run_that_no_process_took_up_is_failed_a_minute_after_it_was_noticed(reap, status):
+    run_id = reap.run(status)
+    assert reap() == []
+    reap.set("beat_at = now() - interval '59 s'")
+    assert reap() == []
+    reap.set("beat_at = now() - interval '61 s'")
+    assert reap() == [run_id]
+    assert "No process took this run up within 60 s" in reap.last_message(run_id)
+
+
+def test_a_death_that_the_code_server_noticed_first_is_explained_and_alerted_too(reap):
+    run_id = reap.run()
+    heartbeats.beat(reap.connection, run_id, this_process().rpartition(" ")[0] + " 1")
+    reap.instance.report_run_failed(reap.instance.get_run_by_id(run_id), message="unexpectedly exited with code -9")
+    assert reap() == [], "it was failed before"
+    assert reap.last_message(run_id) == reaper.KILLED
+    with reap.connection, reap.connection.cursor() as cursor:
+        cursor.execute("select run_id from data_platform.alert_history where kind = 'run_died'")
+        assert cursor.fetchall() == [(run_id,)]
+    assert heartbeats.look(reap.connection, []) == {}
+
+
+def test_signs_of_life_come_while_the_run_lasts_and_are_gone_with_it(reap, monkeypatch):
+    monkeypatch.setattr("orchestration.heartbeat.BEAT_SECONDS", 0.05)
+    run_id = reap.run()
+    with beating(reap.settings, run_id):
+        first = heartbeats.look(reap.connection, [])[run_id]
+        assert first.process == this_process()
+        reap.set("beat_at = now() - interval '1 day'")
+        deadline = time.monotonic() + 5
+        while heartbeats.look(reap.connection, [])[run_id].age > 5:
+            assert time.monotonic() < deadline, "no further sign came"
+    assert heartbeats.look(reap.connection, []) == {}
+
+
+def test_signs_of_life_go_on_after_the_connection_was_lost(reap, monkeypatch):
+    monkeypatch.setattr("orchestration.heartbeat.BEAT_SECONDS", 0.05)
+    run_id = reap.run()
+    with beating(reap.settings, run_id):
+        with reap.connection, reap.connection.cursor() as cursor:
+            cursor.execute(
+                "select count(pg_terminate_backend(pid)) from pg_stat_activity"
+                " where pid <> pg_backend_pid() and query = 'COMMIT'"
+            )
+            assert cursor.fetchone()[0] >= 1
+        reap.set("beat_at = now() - interval '1 day'")
+        deadline = time.monotonic() + 5
+        while heartbeats.look(reap.connection, [])[run_id].age > 5:
+            assert time.monotonic() < deadline, "no further sign came"
