@@ -7,11 +7,12 @@ The configuration reference in ``docs/`` is generated from this class.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 from pathlib import Path
-from typing import Annotated
-from urllib.parse import quote, urlsplit
+from typing import Annotated, Literal
+from urllib.parse import quote, unquote, urlsplit
 from zoneinfo import ZoneInfo
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
@@ -21,6 +22,9 @@ from lakehouse.errors import ConfigError
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 """The checkout: relative paths in settings are taken from here, so the working directory never matters."""
+
+CGROUP_MEMORY = Path("/sys/fs/cgroup/memory.max")
+"""The memory limit of this container in bytes (cgroup v2)."""
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -41,6 +45,10 @@ class Settings(BaseSettings):
         hide_input_in_errors=True,  # a fault in a URL must not print its password
     )
 
+    environment: Literal["development", "production"] = Field(
+        "development",
+        description="`production` refuses empty, short and example passwords (`lakehouse init --production`).",
+    )
     data_dir: Path = Field(
         Path("data"),
         description="Folder of the embedded lake, warehouse, Postgres and Dagster home; relative to the checkout.",
@@ -60,7 +68,7 @@ class Settings(BaseSettings):
     )
     duckdb_memory_limit: str = Field(
         "",
-        description="DuckDB memory limit, e.g. `3GB`. Empty: half of the machine's memory, at most 8 GB.",
+        description="DuckDB memory limit, e.g. `3GB`. Empty: half of the memory at hand, at most 8 GB.",
         pattern=r"^$|^\d+(\.\d+)?\s?(KB|MB|GB|TB|KiB|MiB|GiB|TiB)$",
     )
     duckdb_threads: int = Field(0, ge=0, description="DuckDB threads. 0: one per usable core.")
@@ -86,6 +94,15 @@ class Settings(BaseSettings):
 
     webserver_port: Port = Field(3000, description="Port of the Dagster web pages under `lakehouse up`.")
     code_server_port: Port = Field(4266, description="Port of the Dagster code server under `lakehouse up`.")
+    code_server_host: str = Field(
+        "127.0.0.1", description="Where web pages and daemon find the Dagster code server, a host name or address."
+    )
+    webserver_host: str = Field("127.0.0.1", description="Where the daemon's health check finds the Dagster web pages.")
+    listen_host: str = Field(
+        "127.0.0.1",
+        description="Address that web pages and code server listen on. They ask nobody for a password: `0.0.0.0` only "
+        "inside a container or behind a proxy that does.",
+    )
 
     timezone: str = Field("UTC", description="Time zone of the schedules, an IANA name.")
     nightly_cron: str = Field("0 2 * * *", description="When `nightly_pipeline` runs (02:00 by default).")
@@ -199,11 +216,13 @@ class Settings(BaseSettings):
 
     @property
     def memory_limit(self) -> str:
-        """DuckDB memory limit in force: as set, or half of the physical memory, at most 8 GB."""
+        """DuckDB memory limit in force: as set, or half of the memory (the container's, if any), at most 8 GB."""
         if self.duckdb_memory_limit:
             return self.duckdb_memory_limit
-        physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        return f"{min(physical // 2, 8 * 10**9) // 10**6}MB"
+        available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        with contextlib.suppress(OSError, ValueError):  # no limit reads "max"
+            available = min(available, int(CGROUP_MEMORY.read_text(encoding="ascii")))
+        return f"{min(available // 2, 8 * 10**9) // 10**6}MB"
 
 
 def describe_faults(error: ValidationError) -> list[str]:
@@ -214,6 +233,19 @@ def describe_faults(error: ValidationError) -> list[str]:
         text = fault["msg"].removeprefix("Value error, ")
         lines.append(f"{name}: {text}" if name else text)
     return lines
+
+
+def weak_secrets(settings: Settings) -> list[str]:
+    """One line per password or key that production must not run with, naming its variable; never the value."""
+    if settings.environment != "production":
+        return []
+    from lakehouse.production.secrets import weakness
+
+    found = {"LAKEHOUSE_S3_SECRET_KEY": settings.s3_secret_key.get_secret_value()} if settings.s3_endpoint else {}
+    for name in ("state_url", "marts_url", "marts_admin_url"):
+        if (url := getattr(settings, name)) is not None:
+            found[f"LAKEHOUSE_{name.upper()}"] = unquote(urlsplit(url.get_secret_value()).password or "")
+    return [f"{name}: its password {fault}" for name, value in found.items() if (fault := weakness(value))]
 
 
 @functools.cache
@@ -228,6 +260,7 @@ def load_settings() -> Settings:
     faults = [f"{name}: there is no such setting" for name in unknown]
     try:
         settings = Settings()
+        faults += weak_secrets(settings)
     except ValidationError as error:
         faults += describe_faults(error)
     if faults:
@@ -250,6 +283,8 @@ INTERNAL_VARIABLES = frozenset(
         "LAKEHOUSE_MARTS_DSN",
         "LAKEHOUSE_S3_HOST",
         "LAKEHOUSE_S3_USE_SSL",
+        # What orchestration.instance hands to dagster.yaml where Postgres is external; derived too.
+        "LAKEHOUSE_DAGSTER_URL",
         "LAKEHOUSE_TEST_MINIO",
         "LAKEHOUSE_TEST_REAL_DATA",
     }

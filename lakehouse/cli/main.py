@@ -20,6 +20,9 @@ COMMANDS = {
     "replay": "Give a quarantined file a second chance.",
     "source": "Declared sources: list them, derive their dbt files.",
     "env": "Print the environment that plain dbt and dagster need.",
+    "init": "Write the settings of a server, with generated secrets.",
+    "serve": "One service alone, for containers and service managers.",
+    "stack": "The one-shot steps of docker-compose.yml.",
     "setup": "Prepare everything `lakehouse run` would prepare, and stop.",
 }
 EXIT_INTERRUPTED = 130

@@ -31,10 +31,10 @@ class Service:
 
 
 def services(settings: Settings, workspace: Path) -> list[Service]:
-    """Code server, webserver and daemon, on the loopback interface.
+    """Code server, webserver and daemon.
 
     Args:
-        settings: for the ports.
+        settings: for addresses and ports.
         workspace: the ``workspace.yaml`` that points to the code server.
     """
     python = sys.executable
@@ -42,7 +42,7 @@ def services(settings: Settings, workspace: Path) -> list[Service]:
         Service(
             "code server",
             (
-                *(python, "-m", "dagster", "code-server", "start", "--host", HOST),
+                *(python, "-m", "dagster", "code-server", "start", "--host", settings.listen_host),
                 *("--port", str(settings.code_server_port), "--module-name", "orchestration.definitions"),
                 *("--working-directory", str(PROJECT_ROOT), "--location-name", LOCATION),
                 *("--use-python-environment-entry-point", "--log-level", "warning"),
@@ -52,7 +52,8 @@ def services(settings: Settings, workspace: Path) -> list[Service]:
         Service(
             "webserver",
             (
-                *(python, "-m", "dagster_webserver", "--host", HOST, "--port", str(settings.webserver_port)),
+                *(python, "-m", "dagster_webserver", "--host", settings.listen_host),
+                *("--port", str(settings.webserver_port)),
                 *("--workspace", str(workspace), "--log-level", "warning"),
             ),
             port=settings.webserver_port,
@@ -72,10 +73,10 @@ def services(settings: Settings, workspace: Path) -> list[Service]:
 def workspace_text(settings: Settings) -> str:
     """``workspace.yaml`` for the code server of this instance."""
     return (
-        "# Written by `lakehouse up` from the settings.\n"
+        "# Written from the settings at every start.\n"
         "load_from:\n"
         "  - grpc_server:\n"
-        f"      host: {HOST}\n"
+        f"      host: {settings.code_server_host}\n"
         f"      port: {settings.code_server_port}\n"
         f"      location_name: {LOCATION}\n"
     )

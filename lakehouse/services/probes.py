@@ -1,0 +1,83 @@
+"""Asks a service whether it works, beyond an open port. Cheap enough for a health check every few seconds.
+
+What belongs here: one question per service, without Dagster's imports (they cost seconds). What does not: acting on it.
+"""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from typing import Any
+
+from lakehouse.errors import UnavailableError
+from lakehouse.settings import Settings
+
+TIMEOUT_SECONDS = 10.0
+GRPC_SERVICE = "DagsterApi"
+"""The name Dagster's code server registers with the standard gRPC health protocol."""
+DAEMONS = "{ instance { daemonHealth { allDaemonStatuses { daemonType required healthy } } } }"
+
+
+def webserver(settings: Settings) -> None:
+    """The web pages answer.
+
+    Raises:
+        UnavailableError: they do not.
+    """
+    answer = _http(f"http://{settings.webserver_host}:{settings.webserver_port}/server_info")
+    if "dagster_version" not in answer:
+        raise UnavailableError(f"What answers on port {settings.webserver_port} is not Dagster's webserver.")
+
+
+def code_server(settings: Settings) -> None:
+    """The code server answers the gRPC health protocol as serving.
+
+    Raises:
+        UnavailableError: it does not.
+    """
+    import grpc
+    from grpc_health.v1 import health_pb2
+
+    address = f"{settings.code_server_host}:{settings.code_server_port}"
+    with grpc.insecure_channel(address) as channel:
+        try:
+            ask = channel.unary_unary(
+                "/grpc.health.v1.Health/Check",
+                request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+                response_deserializer=health_pb2.HealthCheckResponse.FromString,
+            )
+            answer = ask(health_pb2.HealthCheckRequest(service=GRPC_SERVICE), timeout=TIMEOUT_SECONDS)
+        except grpc.RpcError as error:
+            raise UnavailableError(f"The code server at {address} does not answer: {error.code().name}.") from error
+    if answer.status != health_pb2.HealthCheckResponse.SERVING:
+        raise UnavailableError(f"The code server at {address} answers, but does not serve.")
+
+
+def daemon(settings: Settings) -> None:
+    """Every required daemon has a recent heartbeat, as the web pages tell.
+
+    Raises:
+        UnavailableError: one has none; names it. Or the web pages, which know, do not answer.
+    """
+    page = f"http://{settings.webserver_host}:{settings.webserver_port}/graphql"
+    answer = _http(page, json.dumps({"query": DAEMONS}).encode())
+    try:
+        statuses = answer["data"]["instance"]["daemonHealth"]["allDaemonStatuses"]
+    except (KeyError, TypeError) as error:
+        raise UnavailableError(f"{page} does not tell how the daemons are.") from error
+    silent = [item["daemonType"] for item in statuses if item["required"] and not item["healthy"]]
+    if silent:
+        raise UnavailableError(f"No recent heartbeat of: {', '.join(silent)}.")
+
+
+PROBES = {"webserver": webserver, "code-server": code_server, "daemon": daemon}
+
+
+def _http(url: str, body: bytes | None = None) -> dict[str, Any]:
+    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})  # noqa: S310 - http only
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310 - http only
+            found = json.load(answer)
+    except (OSError, ValueError) as error:
+        raise UnavailableError(f"{url} does not answer: {error}") from error
+    return found if isinstance(found, dict) else {}
