@@ -7,7 +7,7 @@ file or writing a row (:mod:`ingestion.ingest`).
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -86,6 +86,7 @@ def diff(
     now: datetime,
     settle_seconds: float,
     earlier: Mapping[str, LakeObject] | None = None,
+    complete: Callable[[LakeObject], bool] = lambda _: False,
 ) -> Diff:
     """Compare a listing with the ledger.
 
@@ -96,6 +97,7 @@ def diff(
         now: the present, aware.
         settle_seconds: files modified more recently are still being written; 0 where objects arrive whole.
         earlier: a look a moment ago, by key: a file that changed since is still being written.
+        complete: asked only of files that would be left waiting: whether this one is known to be complete all the same.
     """
     result = Diff()
     seen = set()
@@ -108,7 +110,7 @@ def diff(
             result.ignored.append(item)
         elif former is not None and former.version == item.version and former.status != "missing":
             (result.unchanged if former.status == "accepted" else result.stuck).append(item)
-        elif reason := _unsettled(item, now, settle_seconds, (earlier or {}).get(item.key)):
+        elif (reason := _unsettled(item, now, settle_seconds, (earlier or {}).get(item.key))) and not complete(item):
             result.waiting.append(Waiting(item, reason))
         elif former is None:
             result.new.append(item)

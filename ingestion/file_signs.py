@@ -55,6 +55,18 @@ def first_look(lake: Lake, item: LakeObject) -> Sign | None:
     return _magic(item, head, tail)
 
 
+def complete(lake: Lake, item: LakeObject) -> bool:
+    """Whether a file that was modified just now is known to be complete: no settling time needs to pass.
+
+    It is where nobody has it open for writing any more and it begins and ends as Parquet does. A file that was renamed
+    into its place is complete the moment it appears; one that is written in place the moment it is closed.
+    """
+    try:
+        return lake.closed_by_its_writers(item.key) and first_look(lake, item) is None
+    except (OSError, UnavailableError):
+        return False
+
+
 def _no_file(item: LakeObject) -> Sign:
     if item.kind == "dangling":
         return (

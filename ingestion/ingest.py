@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ingestion import ledger, quarantine
@@ -18,6 +19,7 @@ from ingestion.alerts import FILE_QUARANTINED, ROWS_REJECTED
 from ingestion.checks import checks, metadata
 from ingestion.declarations import DropZoneSource, load
 from ingestion.dropzone import Diff, diff
+from ingestion.file_signs import complete
 from ingestion.ledger import Entry
 from ingestion.ledger_export import export
 from ingestion.ledger_summary import summarise
@@ -134,6 +136,7 @@ def _diff(run: Run, listing: list[LakeObject], settle: float, earlier: dict[str,
         now=datetime.now(UTC),
         settle_seconds=settle,
         earlier=earlier,
+        complete=partial(complete, run.lake),
     )
 
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import partial
 
 from ingestion import ledger
 from ingestion.declarations import DropZoneSource
 from ingestion.dropzone import Diff, diff
+from ingestion.file_signs import complete
 from lakehouse.settings import Settings
 from lakehouse.storage import LakeObject, open_lake
 
@@ -33,7 +35,14 @@ def look(settings: Settings, source: DropZoneSource) -> Diff:
     finally:
         state.close()
     settle = 0.0 if lake.atomic_arrival else source.settle_seconds
-    return diff(listing, known, pattern=source.pattern, now=datetime.now(UTC), settle_seconds=settle)
+    return diff(
+        listing,
+        known,
+        pattern=source.pattern,
+        now=datetime.now(UTC),
+        settle_seconds=settle,
+        complete=partial(complete, lake),
+    )
 
 
 def pending_key(items: Iterable[LakeObject]) -> str:

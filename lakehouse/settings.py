@@ -108,6 +108,19 @@ class Settings(BaseSettings):
     nightly_cron: str = Field("0 2 * * *", description="When `nightly_pipeline` runs (02:00 by default).")
     schedules_on: bool = Field(True, description="Whether schedules and sensors start switched on.")
     sensor_interval_seconds: int = Field(30, ge=5, description="How often the file sensors look, in seconds.")
+    worker_look_seconds: float = Field(
+        1.0,
+        gt=0,
+        description="How often the worker lists a drop zone that tells of no file events (S3, network shares), in "
+        "seconds.",
+    )
+    worker_events: bool = Field(True, description="Whether the worker uses file events where the file system has them.")
+    worker_memory_limit_mb: int = Field(
+        1500, ge=300, description="A worker that has grown beyond this starts itself anew between two runs, in MB."
+    )
+    worker_stop_seconds: float = Field(
+        5.0, ge=0, description="How long a worker that is told to stop lets a run go on before it ends it, in seconds."
+    )
     run_retention_days: int = Field(30, ge=1, description="Runs and their event logs are kept this many days.")
     retry_max: int = Field(3, ge=0, description="Retries of a step after a transient failure.")
     retry_delay_seconds: float = Field(

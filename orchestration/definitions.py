@@ -4,11 +4,12 @@ import json
 import warnings
 from pathlib import Path
 
-from dagster import AssetSelection, BetaWarning, Definitions, in_process_executor
+from dagster import BetaWarning, Definitions, in_process_executor
 
 from ingestion.declarations import load_all
 from lakehouse.dbt.manifest import DBT_PROJECT, ensure_manifest
 from lakehouse.settings import PROJECT_ROOT, load_settings
+from orchestration.arrivals import downstream
 from orchestration.assets.dbt_layers import dbt_layers
 from orchestration.assets.raw import raw_asset
 from orchestration.heartbeat import HEARTBEAT, heartbeat
@@ -27,16 +28,13 @@ def _definitions() -> Definitions:
     layers = dbt_layers(manifest, Path(DBT_PROJECT), {item.source: item.asset for item in declarations})
     assets = [*raw, *layers]
     keys = [key for definition in assets for key in definition.keys]
-    downstream = {
-        item.source: sorted(AssetSelection.assets(item.asset).downstream().resolve(assets)) for item in declarations
-    }
     return Definitions(
         assets=assets,
         jobs=JOBS,
         resources={HEARTBEAT: heartbeat},
         executor=in_process_executor,  # of what is materialized from a page; see jobs.py
         schedules=schedules(settings),
-        sensors=[file_sensor(declarations, downstream, settings), upkeep_sensor(keys, settings)],
+        sensors=[file_sensor(declarations, downstream(declarations, assets), settings), upkeep_sensor(keys, settings)],
     )
 
 

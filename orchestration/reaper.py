@@ -107,6 +107,17 @@ def _clear_up(instance: DagsterInstance, connection: Connection) -> None:
             _release(connection, run_id, UNFINISHED)
 
 
+def end_run(instance: DagsterInstance, connection: Connection, run_id: str, why: str) -> None:
+    """Fail a run that its own process gives up, and free at once what it holds."""
+    run = instance.get_run_by_id(run_id)
+    if run is None or run.is_finished:
+        return
+    instance.report_run_failed(run, message=why)
+    instance.event_log_storage.free_concurrency_slots_for_run(run_id)
+    _release(connection, run_id, why)
+    heartbeats.forget(connection, [run_id])
+
+
 def _has_ended(instance: DagsterInstance, run_id: str) -> bool:
     run: DagsterRun | None = instance.get_run_by_id(run_id)
     return run is None or run.is_finished

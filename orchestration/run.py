@@ -96,10 +96,7 @@ def run(
     progress.listen(on_note, keep)
     forget_removed(settings, defs)
     with DagsterInstance.get() as instance:
-        # Keeps connections open between events; without it every event costs one or two new ones.
-        instance.optimize_for_webserver(
-            statement_timeout=STATEMENT_TIMEOUT_MS, pool_recycle=3600, max_overflow=MAX_CONNECTIONS
-        )
+        keep_connections(instance)
         for run_id in reap(instance, settings):
             on_note(f"Run {run_id[:8]} had died and is now marked failed.")
         began = time.monotonic()
@@ -108,7 +105,7 @@ def run(
                 reconstructable(pipeline_job),
                 instance=instance,
                 run_config=QUIET,
-                tags={**options.to_tags(), "lakehouse/started_by": "lakehouse run"},
+                tags={**options.to_tags(), names.TAG_STARTED_BY: "lakehouse run"},
                 asset_selection=keys,
             )
         summary.run_id, summary.success = result.run_id, result.success
@@ -128,6 +125,13 @@ def run(
                 status = "blocked" if summary.blocked else "skipped"
                 summary.lines.append(progress.AssetLine(name, layers[name], status))
     return summary
+
+
+def keep_connections(instance: DagsterInstance) -> None:
+    """Keep connections open between events; without it every event costs one or two new ones."""
+    instance.optimize_for_webserver(
+        statement_timeout=STATEMENT_TIMEOUT_MS, pool_recycle=3600, max_overflow=MAX_CONNECTIONS
+    )
 
 
 @contextlib.contextmanager

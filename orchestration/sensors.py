@@ -1,16 +1,13 @@
 """Sensors: one per drop zone, and the one that looks after runs (dead ones, old ones)."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 
 from dagster import (
     AssetKey,
     AssetSelection,
     DagsterInstance,
-    DagsterRunStatus,
     DefaultSensorStatus,
     RunRequest,
-    RunsFilter,
     SensorDefinition,
     SensorEvaluationContext,
     SensorResult,
@@ -19,25 +16,16 @@ from dagster import (
 )
 
 from ingestion.declarations import DropZoneSource
-from ingestion.look import look, pending_key
+from lakehouse import workers
 from lakehouse.errors import LakehouseError
+from lakehouse.postgres.connect import connect, state_url
 from lakehouse.settings import Settings
-from orchestration import names
+from orchestration.arrivals import arrival
 from orchestration.jobs import file_arrival
 from orchestration.reaper import reap
 from orchestration.retention import forget_old_runs
 
 UPKEEP_SECONDS = 15  # a dead run's pool slot is to be free within 30 s
-FAILED_PAUSE = timedelta(minutes=10)  # files a run has failed on are not hammered every tick
-TAG_SOURCE = "lakehouse/source"
-TAG_PENDING = "lakehouse/pending"
-
-UNFINISHED = [
-    DagsterRunStatus.QUEUED,
-    DagsterRunStatus.NOT_STARTED,
-    DagsterRunStatus.STARTING,
-    DagsterRunStatus.STARTED,
-]
 
 
 def file_sensor(
@@ -47,7 +35,8 @@ def file_sensor(
 
     What is new is decided against the ledger, not a cursor: a restart loses nothing, a file that a run has looked at
     is never run twice, and a thousand files at once become one run. A file that is still being written is left for
-    the next look.
+    the next look. While a resident worker beats this sensor leaves everything to it, and takes over when the worker
+    falls silent; should both take on a file at once, the ledger's lock makes the second find nothing new.
 
     Args:
         declarations: the sources.
@@ -63,7 +52,9 @@ def file_sensor(
         description="Looks for new or changed files in: " + ", ".join(item.path for item in declarations) + ".",
     )
     def definition(context: SensorEvaluationContext) -> SensorResult:
-        answers = [look_at(context.instance, item, downstream[item.source], settings) for item in declarations]
+        if reason := watched_by_worker(settings):
+            return SensorResult(skip_reason=SkipReason(reason))
+        answers = [request(context.instance, item, downstream[item.source], settings) for item in declarations]
         requests = [answer for answer in answers if isinstance(answer, RunRequest)]
         reasons = " ".join(answer for answer in answers if isinstance(answer, str))
         return SensorResult(run_requests=requests, skip_reason=None if requests else SkipReason(reasons))
@@ -71,28 +62,27 @@ def file_sensor(
     return definition
 
 
-def look_at(
+def watched_by_worker(settings: Settings) -> str | None:
+    """Why the sensor has nothing to do: a resident worker that beats watches the drop zones. None if there is none."""
+    connection = connect(state_url(settings), what="state database")
+    try:
+        worker = workers.latest(connection)
+    finally:
+        connection.close()
+    if worker is None or not worker.fresh:
+        return None
+    return f"The worker {worker.beat.worker_id} takes what arrives (last heard of {worker.silent_seconds:.0f} s ago)."
+
+
+def request(
     instance: DagsterInstance, declaration: DropZoneSource, assets: Sequence[AssetKey], settings: Settings
 ) -> RunRequest | str:
     """A run for what is new in one drop zone, or why there is none."""
-    source = declaration.source
-    tags = {TAG_SOURCE: source}
-    waiting = instance.get_runs(RunsFilter(job_name=names.FILES_JOB, statuses=UNFINISHED, tags=tags), limit=1)
-    if waiting:
-        return f"{source}: run {waiting[0].run_id[:8]} will take what is new."
     try:
-        found = look(settings, declaration)
+        found = arrival(instance, declaration, settings)
     except LakehouseError as error:
-        return f"{source}: {error}"
-    pending = [*found.new, *found.changed]
-    if not pending:
-        return f"{source}: nothing new in {declaration.path} ({len(found.waiting)} still being written)."
-    tags[TAG_PENDING] = pending_key(pending)
-    failed = instance.get_run_records(RunsFilter(statuses=[DagsterRunStatus.FAILURE], tags=tags), limit=1)
-    if failed and failed[0].create_timestamp > datetime.now(UTC) - FAILED_PAUSE:
-        run = failed[0].dagster_run.run_id[:8]
-        return f"{source}: run {run} failed on these files; they are tried again after {FAILED_PAUSE}."
-    return RunRequest(tags={**tags, "lakehouse/files": str(len(pending))}, asset_selection=list(assets))
+        return f"{declaration.source}: {error}"
+    return RunRequest(tags=found.tags, asset_selection=list(assets)) if found.tags else found.reason
 
 
 def upkeep_sensor(assets: Sequence[AssetKey], settings: Settings) -> SensorDefinition:

@@ -13,6 +13,7 @@ import click
 COMMANDS = {
     "up": "Start everything and print the pages; Ctrl-C stops it.",
     "run": "Run the pipeline here and show what was built.",
+    "worker": "Watch the drop zones and bring what arrives to the marts within seconds.",
     "status": "What is fresh, late, failing, and since when.",
     "query": "Ask the warehouse or the marts in SQL.",
     "sample": "Generate sample data into the lake.",

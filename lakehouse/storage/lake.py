@@ -31,6 +31,8 @@ class LakeObject:
         version: changes whenever the object may have changed: modification time, size and inode on a local disk,
             the ETag on S3. Equal versions mean an unchanged object; different ones do not prove a change.
         kind: what it is. Only files can be read.
+        appeared: when it came to be what it is under this name: of a file that was renamed into its place or copied
+            with its old modification time this is the later moment. None where the store tells no such thing.
     """
 
     key: str
@@ -38,6 +40,12 @@ class LakeObject:
     modified: datetime
     version: str
     kind: ObjectKind = "file"
+    appeared: datetime | None = None
+
+    @property
+    def since(self) -> datetime:
+        """Since when it could have been read as it is."""
+        return self.appeared or self.modified
 
     @property
     def name(self) -> str:
@@ -96,6 +104,10 @@ class Lake(abc.ABC):
         Raises:
             FileNotFoundError: there is none.
         """
+
+    def closed_by_its_writers(self, key: str) -> bool:
+        """Whether it is known that nobody has this object open for writing; False also where that cannot be known."""
+        return self.atomic_arrival
 
     @abc.abstractmethod
     def open(self, key: str) -> BinaryIO:

@@ -1,0 +1,81 @@
+"""Whether a drop zone needs a run, and which: asked by the file sensor and by the resident worker alike.
+
+What belongs here: the decision. What does not: waiting for files (:mod:`ingestion.watch`) or executing anything.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from dagster import AssetKey, AssetsDefinition, AssetSelection, DagsterInstance, DagsterRunStatus, RunsFilter
+
+from ingestion.declarations import DropZoneSource
+from ingestion.dropzone import Diff
+from ingestion.look import look, pending_key
+from lakehouse.settings import Settings
+from lakehouse.storage import LakeObject
+from orchestration import names
+
+FAILED_PAUSE = timedelta(minutes=10)  # files a run has failed on are not hammered at every look
+
+UNFINISHED = [
+    DagsterRunStatus.QUEUED,
+    DagsterRunStatus.NOT_STARTED,
+    DagsterRunStatus.STARTING,
+    DagsterRunStatus.STARTED,
+]
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """What a look at one drop zone came to.
+
+    Attributes:
+        source: its name.
+        found: the drop zone beside the ledger; None where nobody needed to look.
+        tags: of the run that takes what is new; empty where no run is needed.
+        reason: why no run is needed, for people.
+    """
+
+    source: str
+    found: Diff | None
+    tags: dict[str, str]
+    reason: str = ""
+
+    @property
+    def pending(self) -> list[LakeObject]:
+        """Files that the run would take."""
+        return [*self.found.new, *self.found.changed] if self.found is not None else []
+
+
+def arrival(instance: DagsterInstance, declaration: DropZoneSource, settings: Settings) -> Arrival:
+    """Look at one drop zone.
+
+    Raises:
+        UnavailableError: the lake or the state database cannot be reached.
+        ConfigError: the lake's settings are wrong.
+    """
+    source = declaration.source
+    tags = {names.TAG_SOURCE: source}
+    waiting = instance.get_runs(RunsFilter(job_name=names.FILES_JOB, statuses=UNFINISHED, tags=tags), limit=1)
+    if waiting:
+        return Arrival(source, None, {}, f"{source}: run {waiting[0].run_id[:8]} will take what is new.")
+    found = look(settings, declaration)
+    pending = [*found.new, *found.changed]
+    if not pending:
+        reason = f"{source}: nothing new in {declaration.path} ({len(found.waiting)} still being written)."
+        return Arrival(source, found, {}, reason)
+    tags[names.TAG_PENDING] = pending_key(pending)
+    failed = instance.get_run_records(RunsFilter(statuses=[DagsterRunStatus.FAILURE], tags=tags), limit=1)
+    if failed and failed[0].create_timestamp > datetime.now(UTC) - FAILED_PAUSE:
+        run = failed[0].dagster_run.run_id[:8]
+        reason = f"{source}: run {run} failed on these files; they are tried again after {FAILED_PAUSE}."
+        return Arrival(source, found, {}, reason)
+    return Arrival(source, found, {**tags, names.TAG_FILES: str(len(pending))})
+
+
+def downstream(declarations: Iterable[DropZoneSource], assets: Iterable[AssetsDefinition]) -> dict[str, list[AssetKey]]:
+    """Source name → what a run for its new files builds: its asset and everything built on that."""
+    return {
+        item.source: sorted(AssetSelection.assets(item.asset).downstream().resolve(assets)) for item in declarations
+    }
