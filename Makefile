@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 LOCKED := --quiet --disable-pip-version-check --no-deps --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run up test prove lint types docs bench lock clean minio
+.PHONY: help setup run up test prove lint types docs bench lock clean minio compose
 
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -38,13 +38,14 @@ up: setup ## Start Postgres, Dagster webserver, daemon and code server; Ctrl-C s
 test: $(VENV)/.dev ## The tests (minutes)
 	@$(BIN)/python -m pytest -m "not prove" -n 2 --cov --cov-report=term
 
-prove: $(VENV)/.dev minio ## The long proofs
+prove: $(VENV)/.dev minio compose ## The long proofs
 	@$(BIN)/python -m pytest -m prove
 
-lint: $(VENV)/.dev ## ruff and sqlfluff
+lint: $(VENV)/.dev ## ruff, sqlfluff, hadolint
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/sqlfluff lint dbt_project/models
+	@$(BIN)/hadolint deploy/Dockerfile
 
 types: $(VENV)/.dev ## mypy, strict
 	@$(BIN)/mypy
@@ -62,6 +63,9 @@ lock: ## Compile requirements/*.in (needs uv)
 
 minio: ## Build a real MinIO for the proofs where Go is present (2–3 minutes, cached outside the tree)
 	@deploy/build-minio
+
+compose: ## Build Docker Compose and MinIO's client for the tests of docker-compose.yml (3 minutes, cached likewise)
+	@deploy/build-compose
 
 clean: ## Remove the environment and caches; data/ stays
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache site

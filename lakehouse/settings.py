@@ -299,6 +299,8 @@ INTERNAL_VARIABLES = frozenset(
         # What orchestration.instance hands to dagster.yaml where Postgres is external; derived too.
         "LAKEHOUSE_DAGSTER_URL",
         "LAKEHOUSE_TEST_MINIO",
+        "LAKEHOUSE_TEST_COMPOSE",
+        "LAKEHOUSE_TEST_MC",
         "LAKEHOUSE_TEST_REAL_DATA",
     }
 )

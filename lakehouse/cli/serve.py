@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import click
@@ -10,7 +12,7 @@ import click
 if TYPE_CHECKING:
     from lakehouse.settings import Settings
 
-NAMES = ("code-server", "webserver", "daemon")
+NAMES = ("code-server", "webserver", "daemon", "worker")
 
 
 @click.command(
@@ -44,13 +46,14 @@ def command(service: str, check: bool) -> int:
 
 
 def _become(service: str, settings: Settings) -> NoReturn:
-    from lakehouse.services.processes import services, workspace_text
+    from lakehouse.services.processes import Service, services, workspace_text
     from orchestration.instance import dagster_environment, prepare_home
 
     workspace = prepare_home(settings) / "workspace.yaml"
     fresh = workspace.with_suffix(f".{os.getpid()}.new")
     fresh.write_text(workspace_text(settings), encoding="utf-8")
     fresh.replace(workspace)
-    chosen = next(item for item in services(settings, workspace) if item.name.replace(" ", "-") == service)
+    known = {item.name.replace(" ", "-"): item for item in services(settings, workspace)}
+    chosen = known.get(service) or Service("worker", (str(Path(sys.executable).parent / "lakehouse"), "worker"))
     environment = {**os.environ, **dagster_environment(settings), **chosen.environment}
     os.execvpe(chosen.command[0], chosen.command, environment)  # noqa: S606 - this process becomes the service

@@ -5,6 +5,7 @@ What belongs here: one question per service, without Dagster's imports (they cos
 
 from __future__ import annotations
 
+import contextlib
 import json
 import urllib.request
 from typing import Any
@@ -70,7 +71,27 @@ def daemon(settings: Settings) -> None:
         raise UnavailableError(f"No recent heartbeat of: {', '.join(silent)}.")
 
 
-PROBES = {"webserver": webserver, "code-server": code_server, "daemon": daemon}
+def worker(settings: Settings) -> None:
+    """The worker has told lately that it works.
+
+    Raises:
+        UnavailableError: it has not, it has stopped, or it cannot reach what it needs.
+    """
+    from lakehouse import workers
+    from lakehouse.postgres.connect import connect, state_url
+
+    with contextlib.closing(connect(state_url(settings), what="the state database")) as connection:
+        found = workers.latest(connection)
+    if found is None or not found.fresh:
+        said = (
+            "never said anything"
+            if found is None
+            else f"is {found.beat.state}, last heard of {found.silent_seconds:.0f} s ago"
+        )
+        raise UnavailableError(f"The worker {said}.")
+
+
+PROBES = {"code-server": code_server, "webserver": webserver, "daemon": daemon, "worker": worker}
 
 
 def _http(url: str, body: bytes | None = None) -> dict[str, Any]:

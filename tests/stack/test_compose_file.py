@@ -1,0 +1,168 @@
+"""docker-compose.yml: valid for Compose, refuses missing variables, and every service is as guarded as it must be."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from compose_file import ROOT, compose, resolved
+
+from lakehouse.production import env_file
+from lakehouse.production.stack import OPTIONS, SECRETS
+from lakehouse.settings import Settings
+
+ONE_SHOT = {"preflight", "silo-init", "provision", "migrate"}
+LINEAGE = {"marquez", "marquez-db", "marquez-web"}
+OURS = {"preflight", "provision", "migrate", "dagster-code", "dagster-webserver", "dagster-daemon", "worker"}
+OURS |= {"dagster-web"}
+
+# Settings that the compose file decides by what it is, or that mean nothing in it.
+DECIDED = {"data_dir", "warehouse_path", "s3_region", "marts_admin_url", "postgres_port", "worker_events"}
+
+
+@pytest.fixture(scope="module")
+def variables(tmp_path_factory) -> Path:
+    file = tmp_path_factory.mktemp("stack") / "env"
+    env_file.write(file)
+    return file
+
+
+@pytest.fixture(scope="module")
+def config(variables):
+    return resolved(variables, "--profile", "lineage")
+
+
+def _text(service: dict) -> str:
+    return yaml.safe_dump(service)
+
+
+def test_the_file_is_valid_and_the_core_starts_without_the_rest(variables, config):
+    assert set(resolved(variables)["services"]) == set(config["services"]) - LINEAGE
+    assert set(config["services"]) == LINEAGE | OURS | {"silo", "silo-init", "postgres", "postgres-marts"}
+
+
+@pytest.mark.parametrize("missing", [secret.name for secret in SECRETS])
+def test_a_missing_secret_is_named_with_the_command_that_makes_it(variables, tmp_path, missing):
+    file = tmp_path / "env"
+    file.write_text("\n".join(line for line in variables.read_text().splitlines() if not line.startswith(missing)))
+    for empty in ("", f"\n{missing}=\n"):
+        file.write_text(file.read_text() + empty)
+        done = compose("config", "--quiet", environment_file=file)
+        assert done.returncode != 0
+        assert missing in done.stderr
+        assert "run lakehouse init --production" in done.stderr
+
+
+def test_the_options_have_the_defaults_they_are_documented_with(variables, config):
+    text = (ROOT / "docker-compose.yml").read_text()
+    used = dict(re.findall(r"\$\{(STACK_\w+):-([^}]*)\}", text))
+    assert used == {option.name: option.default for option in OPTIONS}
+    assert set(re.findall(r"\$\{(STACK_\w+):\?", text)) == {secret.name for secret in SECRETS}
+    changed = compose("config", environment_file=variables, STACK_WEB_PORT="3999", STACK_RUN_CPUS="7")
+    assert "3999" in changed.stdout
+    assert 'LAKEHOUSE_DUCKDB_THREADS: "7"' in changed.stdout
+
+
+def test_every_setting_reaches_our_services_or_is_decided_by_the_file():
+    passed = set(yaml.safe_load((ROOT / "docker-compose.yml").read_text())["x-settings"])
+    known = {f"LAKEHOUSE_{name.upper()}" for name in Settings.model_fields}
+    decided = {f"LAKEHOUSE_{name.upper()}" for name in DECIDED}
+    assert not known - passed - decided, "new settings: name them in x-settings of docker-compose.yml, or in DECIDED"
+    assert not passed - known - {"LAKEHOUSE_DAGSTER_URL"}, "no such settings"
+
+
+def test_no_secret_stands_in_the_file():
+    text = re.sub(r"\$\{[^}]*\}", "", (ROOT / "docker-compose.yml").read_text())
+    assert not re.findall(r"://[^/@\s]+:[^/@\s]+@", text), "a URL with a password"
+    assert not re.findall(r"(?:PASSWORD|SECRET)\w*:[ \t]*\S", text)
+
+
+def test_each_secret_reaches_only_the_services_that_need_it(variables, config):
+    secrets = env_file.values(variables.read_text())
+    holders = {
+        name: {service for service, body in config["services"].items() if secrets[name] in _text(body)} - {"preflight"}
+        for name in (secret.name for secret in SECRETS)
+    }
+    users = (OURS - {"preflight"}) | set()
+    assert holders == {
+        "STACK_S3_ROOT_PASSWORD": {"silo", "silo-init"},
+        "STACK_S3_SECRET_KEY": users | {"silo-init"},
+        "STACK_STATE_SUPERUSER_PASSWORD": {"postgres", "provision"},
+        "STACK_STATE_PASSWORD": users,
+        "STACK_MARTS_SUPERUSER_PASSWORD": {"postgres-marts", "provision"},
+        "STACK_MARTS_ADMIN_PASSWORD": {"provision", "migrate"},
+        "STACK_MARTS_WRITER_PASSWORD": users,
+        "STACK_MARTS_BI_PASSWORD": {"provision"},
+        "STACK_MARQUEZ_PASSWORD": {"marquez-db", "marquez"},
+    }
+
+
+def test_ports_are_on_the_loopback_interface_only(config):
+    published = {
+        (name, port["target"]): port for name, body in config["services"].items() for port in body.get("ports", [])
+    }
+    assert {port["host_ip"] for port in published.values()} == {"127.0.0.1"}
+    assert set(published) == {
+        ("silo", 9000),
+        ("silo", 9001),
+        ("postgres-marts", 5432),
+        ("dagster-webserver", 3000),
+        ("marquez", 5000),
+        ("marquez-web", 3002),
+    }
+    assert published["dagster-webserver", 3000]["published"] == "3000"
+    assert published["marquez-web", 3002]["published"] == "3002"
+
+
+def test_every_service_is_guarded_limited_and_rotates_its_log(config):
+    for name, body in config["services"].items():
+        assert body["cap_drop"] == ["ALL"], name
+        assert body["security_opt"] == ["no-new-privileges:true"], name
+        assert body["read_only"] is True, name
+        assert body["init"] is True, name
+        assert body["hostname"] == name
+        assert body["logging"] == {"driver": "json-file", "options": {"max-size": "10m", "max-file": "5"}}, name
+        limits = body["deploy"]["resources"]["limits"]
+        assert int(limits["memory"]) > 0, name
+        assert float(limits["cpus"]) > 0, name
+        assert "privileged" not in body, name
+
+
+def test_services_that_stay_have_a_health_check_and_come_back(config):
+    for name, body in config["services"].items():
+        if name in ONE_SHOT:
+            assert body["restart"] == "no", name
+        else:
+            assert body["healthcheck"]["test"][0] == "CMD", name
+            assert body["restart"] == "unless-stopped", name
+
+
+def test_nothing_starts_before_the_secrets_were_looked_at(config):
+    services = config["services"]
+    assert "depends_on" not in services["preflight"]
+    for name in set(services) - {"preflight"}:
+        assert "preflight" in _before(services, name), name
+    assert {"provision", "silo-init", "migrate", "postgres", "silo"} <= _before(services, "worker")
+
+
+def test_what_is_waited_for_is_ended_or_healthy(config):
+    for name, body in config["services"].items():
+        for other, how in body.get("depends_on", {}).items():
+            wanted = "service_completed_successfully" if other in ONE_SHOT else "service_healthy"
+            assert how["condition"] == wanted, f"{name} on {other}"
+
+
+def test_images_are_pinned_and_ours_is_one(config):
+    images = {name: body["image"] for name, body in config["services"].items()}
+    assert {images[name] for name in OURS} == {"lakehouse:local"}
+    for name in set(images) - OURS:
+        assert re.fullmatch(r"[\w/.-]+:[\w.-]*\d[\w.-]*(@sha256:[0-9a-f]{64})?", images[name]), images[name]
+    for name in ("silo", "silo-init", "postgres", "postgres-marts"):
+        assert "@sha256:" in images[name]
+
+
+def _before(services: dict, name: str) -> set[str]:
+    direct = set(services[name].get("depends_on", {}))
+    return direct.union(*(_before(services, other) for other in direct))
