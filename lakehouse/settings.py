@@ -90,6 +90,9 @@ class Settings(BaseSettings):
         description="`postgresql://…` with the right to create schemas and roles in the marts database, used only by "
         "migrations. Empty: the marts URL itself.",
     )
+    marts_keep_versions: int = Field(
+        2, ge=0, description="How many former versions of each mart are kept for `lakehouse rollback`. 0: none."
+    )
     postgres_port: Port = Field(15432, description="TCP port of the embedded Postgres on 127.0.0.1.")
 
     webserver_port: Port = Field(3000, description="Port of the Dagster web pages under `lakehouse up`.")

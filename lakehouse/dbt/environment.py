@@ -25,6 +25,7 @@ def dbt_environment(settings: Settings) -> dict[str, str]:
         "LAKEHOUSE_DUCKDB_MEMORY_LIMIT": settings.memory_limit,
         "LAKEHOUSE_DUCKDB_THREADS": str(settings.threads),
         "LAKEHOUSE_MARTS_DSN": marts_dsn(settings),
+        "LAKEHOUSE_MARTS_KEEP_VERSIONS": str(settings.marts_keep_versions),
         "LAKEHOUSE_S3_HOST": endpoint.netloc,
         "LAKEHOUSE_S3_USE_SSL": str(endpoint.scheme != "http").lower(),
         "LAKEHOUSE_S3_REGION": settings.s3_region,
