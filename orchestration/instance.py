@@ -29,7 +29,12 @@ def instance_config(settings: Settings) -> dict[str, Any]:
     location: Any = url if settings.embedded_postgres else {"env": "LAKEHOUSE_DAGSTER_URL"}
     return {
         "storage": {"postgres": {"postgres_url": location}},
-        "run_coordinator": {"module": "dagster.core.run_coordinator", "class": "QueuedRunCoordinator"},
+        "run_coordinator": {
+            "module": "dagster.core.run_coordinator",
+            "class": "QueuedRunCoordinator",
+            # A code server that was killed is back within seconds; what was about to start waits for it.
+            "config": {"max_user_code_failure_retries": 10, "user_code_failure_retry_delay": 5},
+        },
         "concurrency": {
             "pools": {"default_limit": 1, "granularity": "op"},
             "runs": {"max_concurrent_runs": 4},

@@ -1,0 +1,93 @@
+"""What the chaos may have left: runs without an end or a reason, files and processes of the dead, stale alerts."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from arena import Arena, rows, until
+from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
+from victims import processes_of
+
+from lakehouse.postgres.connect import marts_url
+from orchestration import reaper
+from orchestration.instance import prepare_home
+from orchestration.processes import start_time
+
+REASONS = (
+    reaper.KILLED,
+    *(text.split("{")[0].strip() for text in (reaper.SILENT, reaper.UNTAKEN)),
+    "→",  # one of our own errors, with its remedy
+)
+"""How a reason begins, or what it holds, that a person understands."""
+
+
+@contextlib.contextmanager
+def instance_of(arena: Arena) -> Iterator[DagsterInstance]:
+    """The platform's Dagster instance, seen from here."""
+    prepare_home(arena.platform.settings)
+    with DagsterInstance.get() as instance:
+        yield instance
+
+
+def wait_for_quiet(arena: Arena, seconds: float) -> None:
+    """Wait until no run is in progress; every run must come to an end by itself."""
+    open_runs = "select run_id, status from runs where status not in ('SUCCESS', 'FAILURE', 'CANCELED')"
+    until(lambda: not arena.ask(open_runs), seconds, f"every run has ended: {arena.ask(open_runs)}")
+
+
+def unexplained(instance: DagsterInstance) -> list[str]:
+    """Runs that failed without a reason a person understands."""
+    found = []
+    for run in instance.get_runs():
+        if run.status is DagsterRunStatus.SUCCESS:
+            continue
+        said = _said(instance, run)
+        if not any(sign in text for text in said for sign in REASONS):
+            found.append(f"{run.run_id} ({run.job_name}, {dict(run.tags)}): {said[-4:]}")
+    return found
+
+
+def _said(instance: DagsterInstance, run: DagsterRun) -> list[str]:
+    texts = []
+    for entry in instance.all_logs(run.run_id):
+        event = entry.get_dagster_event() if entry.is_dagster_event else None
+        if event is None:
+            continue
+        texts.append(event.message or "")
+        if event.is_step_failure and event.step_failure_data.user_failure_data:
+            texts.append(event.step_failure_data.user_failure_data.description or "")
+        elif event.is_step_failure and event.step_failure_data.error:
+            texts.append(event.step_failure_data.error.message)
+    return [text for text in texts if text]
+
+
+def left_behind(arena: Arena) -> list[str]:
+    """Files, tables and rows that belong to nobody any more."""
+    settings = arena.platform.settings
+    found = [
+        f"dbt target of process {path.name}, which is gone"
+        for path in (settings.dbt_dir / "target").glob("*")
+        if start_time(int(path.name.partition("-")[0])) is None
+    ]
+    found += [f"temporary file {path}" for path in _temporary(settings.data_path)]
+    built = rows(
+        marts_url(settings),
+        "select tablename from pg_tables where schemaname = 'marts_build' and tablename like '%\\_\\_%'",
+    )
+    found += [f"table marts_build.{row[0]}" for row in built]
+    beats = "select run_id from data_platform.run_heartbeats h join runs using (run_id) where status <> 'STARTED'"
+    found += [f"sign of life of run {row[0]}" for row in arena.ask(beats)]
+    building = arena.ask("select asset_key, run_id from data_platform.asset_status where status <> 'ok'")
+    return found + [f"{asset} is not in order (run {run})" for asset, run in building]
+
+
+def _temporary(folder: Path) -> list[Path]:
+    inside = [*folder.rglob("*.tmp"), *folder.rglob("*.new*"), *folder.glob("dbt/manifests/.parse-*")]
+    return [path for path in [*inside, *(folder / "tmp").glob("*")] if path.exists()]
+
+
+def orphans(arena: Arena) -> list[str]:
+    """Processes that survived the end of ``lakehouse up``."""
+    return [f"{pid}: {command[:200]}" for pid, command in processes_of(arena).items()]
