@@ -7,6 +7,7 @@ the environment they can see (knowledge: "Manifests bake env_var() values").
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.metadata
 import os
@@ -77,10 +78,18 @@ def ensure_manifest(settings: Settings) -> Path:
 
 
 def load_manifest(settings: Settings) -> Manifest:
-    """The manifest as dbt's own object, for :class:`dbt.cli.main.dbtRunner`."""
+    """The manifest as dbt's own object, for :class:`dbt.cli.main.dbtRunner`, which takes the same one again and again.
+
+    Kept in memory while project and settings stay as they are: unpacking it for every layer of every run would be a
+    tenth of what a small run takes.
+    """
+    return _unpacked(ensure_manifest(settings))
+
+
+@functools.lru_cache(maxsize=1)
+def _unpacked(folder: Path) -> Manifest:
     from dbt.contracts.graph.manifest import Manifest
 
-    folder = ensure_manifest(settings)
     manifest = Manifest.from_msgpack((folder / "partial_parse.msgpack").read_bytes())
     manifest.build_flat_graph()
     return manifest

@@ -81,7 +81,8 @@ def build(
     import json
 
     args = ["build", "--target", target, "--select", *select, "--exclude-resource-type", "unit_test"]
-    args += ["--indirect-selection", "buildable", "--no-write-json"]
+    # Only the schemas of what is selected are looked through for what is there already.
+    args += ["--indirect-selection", "buildable", "--no-write-json", "--cache-selected-only"]
     if variables:
         args += ["--vars", json.dumps(variables)]
     if full_refresh:
