@@ -185,6 +185,16 @@ class DropZoneSource(Strict):
         """The Parquet file that tells dbt which files to read."""
         return f"raw/_ledger/{self.source}.parquet"
 
+    @property
+    def journal_folder(self) -> str:
+        """Where the ledger's durable copy lies."""
+        return f"raw/_ledger/{self.source}"
+
+    @property
+    def kept_folder(self) -> str:
+        """Where the content of its accepted files is kept."""
+        return f"raw/_kept/{self.source}"
+
 
 KINDS: dict[str, type[DropZoneSource]] = {"drop_zone": DropZoneSource}
 """A declaration's ``kind`` chooses its model."""

@@ -1,7 +1,7 @@
 """One ingestion run of one source: look, validate what is new, record, set aside what is broken.
 
 What belongs here: the order of the steps, chosen so that a crash between any two of them loses and doubles nothing:
-validate → write reasons and rejected rows → ledger transaction → move broken files → export for dbt.
+validate → write reasons and rejected rows → ledger transaction → move broken files → journal → export for dbt.
 What does not: any of the steps themselves. Dagster, the command line and tests all call :func:`ingest`.
 """
 
@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ingestion import ledger, quarantine
+from ingestion import journal, ledger, quarantine
 from ingestion.alerts import FILE_QUARANTINED, ROWS_REJECTED
 from ingestion.checks import checks, metadata
 from ingestion.declarations import DropZoneSource, load
@@ -90,6 +90,7 @@ def ingest(
                 resolved=mended(run, found, whole=files is None),
             )
             _set_aside(run, found)
+            journal.write(lake, state, declared, keep=settings.keep_raw_files)
             export(lake, state, declared)
             report.arrival_after = ledger.newest(state, declared)
             held = summarise(state, declared)

@@ -94,8 +94,8 @@ def known(connection: Connection, source: DropZoneSource) -> dict[str, Known]:
 
 def newest(connection: Connection, source: DropZoneSource) -> int:
     """The highest arrival sequence so far, 0 for an empty ledger."""
-    query = "SELECT coalesce(max(ingestion_id), 0) FROM data_platform.ingestion_runs WHERE source_name = %s"
-    return int(_fetch(connection, query, (source.source,))[0][0])
+    with connection, connection.cursor() as cursor:
+        return _newest(cursor, source)
 
 
 def schemas(connection: Connection, source: DropZoneSource) -> list[dict[str, str]]:
@@ -140,12 +140,13 @@ def record(
         How many alerts were new.
     """
     with connection, connection.cursor() as cursor:
-        _retire(cursor, source, entries)
+        before = _newest(cursor, source)
+        _retire(cursor, source, entries, before)
         _insert(cursor, source, run_id, entries)
         for row, status in gone:
             cursor.execute(
-                "UPDATE data_platform.ingestion_runs SET status = %s WHERE ingestion_id = %s",
-                (status, row.ingestion_id),
+                f"UPDATE data_platform.ingestion_runs SET status = %s, {GONE_AFTER} WHERE ingestion_id = %s",
+                (status, before, row.ingestion_id),
             )
         for row, version in touched:
             cursor.execute(
@@ -169,7 +170,19 @@ def note_left_in_place(connection: Connection, batch_key: str, reason: str) -> N
         )
 
 
-def _retire(cursor: Cursor, source: DropZoneSource, entries: Sequence[Entry]) -> None:
+GONE_AFTER = "facts = facts || jsonb_build_object('gone_after', %s)"
+"""Notes after which arrival a file stopped counting: what arrived later was built without it."""
+
+
+def _newest(cursor: Cursor, source: DropZoneSource) -> int:
+    cursor.execute(
+        "SELECT coalesce(max(ingestion_id), 0) FROM data_platform.ingestion_runs WHERE source_name = %s",
+        (source.source,),
+    )
+    return int((cursor.fetchone() or [0])[0])
+
+
+def _retire(cursor: Cursor, source: DropZoneSource, entries: Sequence[Entry], before: int) -> None:
     arriving = [entry.batch_key for entry in entries]
     for status, changes in (
         ("accepted", {"accepted": "superseded", "missing": "superseded", "quarantined": "superseded"}),
@@ -178,9 +191,9 @@ def _retire(cursor: Cursor, source: DropZoneSource, entries: Sequence[Entry]) ->
         keys = [entry.file_key for entry in entries if entry.status == status]
         for old, new in changes.items() if keys else ():
             cursor.execute(
-                "UPDATE data_platform.ingestion_runs SET status = %s WHERE source_name = %s AND stream = %s"
-                " AND file_key = ANY(%s) AND status = %s AND batch_key <> ALL(%s)",
-                (new, source.source, source.stream, keys, old, arriving),
+                f"UPDATE data_platform.ingestion_runs SET status = %s, {GONE_AFTER} WHERE source_name = %s"
+                " AND stream = %s AND file_key = ANY(%s) AND status = %s AND batch_key <> ALL(%s)",
+                (new, before, source.source, source.stream, keys, old, arriving),
             )
 
 

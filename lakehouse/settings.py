@@ -62,6 +62,12 @@ class Settings(BaseSettings):
     s3_access_key: SecretStr = Field(SecretStr(""), description="S3 access key.")
     s3_secret_key: SecretStr = Field(SecretStr(""), description="S3 secret key.")
 
+    keep_raw_files: bool = Field(
+        True,
+        description="Keep the content of accepted files under `raw/_kept/` (a hard link on a local disk, a copy in the "
+        "store on S3), so that `lakehouse rebuild` has what files gave that were deleted from a drop zone.",
+    )
+
     warehouse_path: Path = Field(
         Path("warehouse/lakehouse.duckdb"),
         description="The DuckDB file, relative to `data_dir`.",

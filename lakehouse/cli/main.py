@@ -20,6 +20,8 @@ COMMANDS = {
     "ingest": "Validate and record what lies in the drop zones, without Dagster.",
     "replay": "Give a quarantined file a second chance.",
     "source": "Declared sources: list them, derive their dbt files.",
+    "backup": "State, marts and warehouse into a folder.",
+    "restore": "Put a backup back.",
     "env": "Print the environment that plain dbt and dagster need.",
     "init": "Write the settings of a server, with generated secrets.",
     "serve": "One service alone, for containers and service managers.",

@@ -37,12 +37,14 @@ def ready(settings: Settings) -> Iterator[Ready]:
 
     Raises:
         UnavailableError: the state database cannot be reached.
-        LakehouseError: the embedded server does not start, or a migration failed.
+        BusyError: a restore or rebuild is at work.
+        LakehouseError: the embedded server does not start, a migration failed, or a restore was cut off.
     """
+    from lakehouse import maintenance
     from lakehouse.postgres.embedded import running
     from lakehouse.postgres.migrate import migrate_marts, migrate_state
 
-    with running(settings):
+    with maintenance.using(settings), running(settings):
         migrate_state(settings)
         failure = None
         try:

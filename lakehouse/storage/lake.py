@@ -7,7 +7,7 @@ What does not: a store's own calls (:mod:`lakehouse.storage.local`, :mod:`lakeho
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path, PurePosixPath
@@ -123,6 +123,16 @@ class Lake(abc.ABC):
     @abc.abstractmethod
     def copy(self, source: str, target: str) -> None:
         """Copy an object; the target appears atomically."""
+
+    @abc.abstractmethod
+    def keep(self, pairs: Sequence[tuple[str, str]]) -> None:
+        """Give objects a second key that outlives the first, as cheaply as the store can; durable when this returns.
+
+        An object that is not there any more is passed over.
+
+        Args:
+            pairs: source and target key; a target that exists is left as it is (or written again, on S3).
+        """
 
     @abc.abstractmethod
     def move(self, source: str, target: str, *, expected: LakeObject | None = None) -> None:

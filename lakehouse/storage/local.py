@@ -14,7 +14,7 @@ import shutil
 import signal
 import stat as modes
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -145,6 +145,23 @@ class LocalLake(Lake):
     def copy(self, source: str, target: str) -> None:
         """See :meth:`Lake.copy`."""
         self.write(target, self._file(source))
+
+    def keep(self, pairs: Sequence[tuple[str, str]]) -> None:
+        """See :meth:`Lake.keep`: hard links; copies where the file system or its rules allow none."""
+        folders = set()
+        for source, target in pairs:
+            new = self._file(target)
+            _make_folder(new.parent)
+            folders.add(new.parent)
+            try:
+                os.link(self._file(source), new)
+            except (FileExistsError, FileNotFoundError):
+                continue
+            except OSError:  # another disk, somebody else's file, too many links
+                with contextlib.suppress(FileNotFoundError, PermissionError, IsADirectoryError):
+                    self.copy(source, target)
+        for folder in folders:
+            _sync_folder(folder)
 
     def move(self, source: str, target: str, *, expected: LakeObject | None = None) -> None:
         """See :meth:`Lake.move`.

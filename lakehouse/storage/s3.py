@@ -6,9 +6,10 @@ What belongs here: calls, paging, bounded waiting. What does not: naming a store
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO, cast
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 5
 READ_SECONDS = 60
 ATTEMPTS = 3
+KEPT_AT_ONCE = 8
 PART_BYTES = 64 << 20
 """Files above this size are uploaded, and copied, in parts of this size."""
 
@@ -130,6 +132,21 @@ class S3Lake(Lake):
     def copy(self, source: str, target: str) -> None:
         """See :meth:`Lake.copy`; done by the store, in parts when large."""
         self._copy(source, target, None)
+
+    def keep(self, pairs: Sequence[tuple[str, str]]) -> None:
+        """See :meth:`Lake.keep`: copied by the store, a few at a time."""
+        from concurrent.futures import ThreadPoolExecutor
+
+        def one(pair: tuple[str, str]) -> None:
+            with contextlib.suppress(FileNotFoundError):
+                self.copy(*pair)
+
+        if len(pairs) == 1:
+            one(pairs[0])
+        elif pairs:
+            _ = self._client  # made once, before the threads
+            with ThreadPoolExecutor(KEPT_AT_ONCE) as pool:
+                list(pool.map(one, pairs))
 
     def move(self, source: str, target: str, *, expected: LakeObject | None = None) -> None:
         """See :meth:`Lake.move`: copy, then delete.
