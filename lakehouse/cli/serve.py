@@ -42,6 +42,10 @@ def command(service: str, check: bool) -> int:
             "A single service needs Postgres servers that run by themselves.",
             remedy="Set LAKEHOUSE_STATE_URL and LAKEHOUSE_MARTS_URL, or run everything with `lakehouse up`.",
         )
+    from lakehouse import maintenance
+
+    with maintenance.using(settings):  # refuses to start on a platform that is being restored, or half restored
+        pass
     return _become(service, settings)
 
 
