@@ -27,6 +27,7 @@ from ingestion.outcome import Progress, Run, dismissed, gone, judge, mended
 from ingestion.report import AcceptedFile, IngestReport, QuarantinedFile
 from ingestion.validate import Verdict, check_declaration, validate
 from lakehouse.alerts import Alert
+from lakehouse.scratch import process_folder
 from lakehouse.settings import Settings
 from lakehouse.storage import Lake, LakeObject, open_lake
 
@@ -234,7 +235,7 @@ def _accept(
             verdict,
             batch_key=entry.batch_key,
             now=run.now,
-            scratch=run.settings.data_path / "tmp",
+            scratch=process_folder(run.settings.data_path / "tmp"),
         )
         entry.facts["rejected_rows_key"] = key
         rules = ", ".join(f"{name}: {count:,}" for name, count in verdict.rejected.items())

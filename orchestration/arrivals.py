@@ -7,7 +7,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from dagster import AssetKey, AssetsDefinition, AssetSelection, DagsterInstance, DagsterRunStatus, RunsFilter
+from dagster import (
+    AssetKey,
+    AssetsDefinition,
+    AssetSelection,
+    DagsterInstance,
+    DagsterRun,
+    DagsterRunStatus,
+    RunRecord,
+    RunsFilter,
+)
 
 from ingestion.declarations import DropZoneSource
 from ingestion.dropzone import Diff
@@ -17,7 +26,10 @@ from lakehouse.storage import LakeObject
 from orchestration import names
 
 FAILED_PAUSE = timedelta(minutes=10)  # files a run has failed on are not hammered at every look
+MAX_DEATHS = 3  # files whose runs died this often in a row may be the cause: they are given the pause too
+LOOK_BACK = 20
 
+ENDED = [DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED]
 UNFINISHED = [
     DagsterRunStatus.QUEUED,
     DagsterRunStatus.NOT_STARTED,
@@ -62,16 +74,39 @@ def arrival(instance: DagsterInstance, declaration: DropZoneSource, settings: Se
         return Arrival(source, None, {}, f"{source}: run {waiting[0].run_id[:8]} will take what is new.")
     found = look(settings, declaration)
     pending = [*found.new, *found.changed]
+    if not pending and (dead := _to_resume(instance, source)):
+        return Arrival(source, found, {**tags, names.TAG_RESUMES: dead.run_id})
     if not pending:
         reason = f"{source}: nothing new in {declaration.path} ({len(found.waiting)} still being written)."
         return Arrival(source, found, {}, reason)
     tags[names.TAG_PENDING] = pending_key(pending)
-    failed = instance.get_run_records(RunsFilter(statuses=[DagsterRunStatus.FAILURE], tags=tags), limit=1)
-    if failed and failed[0].create_timestamp > datetime.now(UTC) - FAILED_PAUSE:
+    failed = instance.get_run_records(RunsFilter(statuses=[DagsterRunStatus.FAILURE], tags=tags), limit=MAX_DEATHS)
+    tired = len(failed) == MAX_DEATHS or (failed and not died(failed[0].dagster_run))
+    if failed and tired and _recent(failed[0]):
         run = failed[0].dagster_run.run_id[:8]
         reason = f"{source}: run {run} failed on these files; they are tried again after {FAILED_PAUSE}."
         return Arrival(source, found, {}, reason)
     return Arrival(source, found, {**tags, names.TAG_FILES: str(len(pending))})
+
+
+def died(run: DagsterRun) -> bool:
+    """Whether the run failed because its process died; a re-execution inherits the tag, but not the id in it."""
+    return run.status is DagsterRunStatus.FAILURE and run.tags.get(names.TAG_DIED) == run.run_id
+
+
+def _to_resume(instance: DagsterInstance, source: str) -> DagsterRun | None:
+    """The newest run that has ended, where it died: it may have recorded files that it did not bring to the marts."""
+    ended = instance.get_run_records(RunsFilter(statuses=ENDED), limit=LOOK_BACK)
+    own = [record for record in ended if record.dagster_run.tags.get(names.TAG_SOURCE, source) == source][:MAX_DEATHS]
+    dead = [record for record in own if died(record.dagster_run)]
+    if not own or own[0] not in dead or (len(dead) == MAX_DEATHS and _recent(own[0])):
+        return None
+    return own[0].dagster_run
+
+
+def _recent(record: RunRecord) -> bool:
+    # A run from the future is one from before the clock was set back; it holds up nothing.
+    return timedelta(0) <= datetime.now(UTC) - record.create_timestamp < FAILED_PAUSE
 
 
 def downstream(declarations: Iterable[DropZoneSource], assets: Iterable[AssetsDefinition]) -> dict[str, list[AssetKey]]:

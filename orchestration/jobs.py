@@ -22,7 +22,7 @@ file_arrival = define(
     selection=AssetSelection.all(),
     description="What the file sensors start: raw to marts for what is new.",
     executor_def=in_process_executor,
-    tags=RETRY,
+    tags={"dagster/max_retries": "0"},  # after a death the next look at the drop zone starts a run, see arrivals.py
 )
 
 JOBS = [nightly_pipeline, file_arrival]

@@ -15,6 +15,7 @@ from lakehouse import heartbeats, state
 from lakehouse.heartbeats import Beat
 from lakehouse.postgres.connect import connect, state_url
 from lakehouse.settings import Settings
+from orchestration import names
 from orchestration.heartbeat import BEAT_SECONDS
 from orchestration.processes import host_of, is_gone
 
@@ -30,7 +31,10 @@ UNTAKEN_SECONDS = 60.0
 """A run is taken up within seconds of its launch; a loaded machine may need a while to import."""
 LOOK_AGAIN_SECONDS = 2 * BEAT_SECONDS
 
-KILLED = "The process that executed this run ended without finishing it (killed, out of memory, or a reboot)."
+KILLED = (
+    "The process that executed this run ended without finishing it (killed, out of memory, a reboot, or the state "
+    "database was gone)."
+)
 SILENT = (
     "The process that executed this run, on {host}, has given no sign of life for {seconds:.0f} s: it was stopped, or "
     "its machine was."
@@ -74,6 +78,7 @@ def _fail_the_dead(instance: DagsterInstance, connection: Connection) -> dict[st
     for run_id, why in suspects.items():
         run = instance.get_run_by_id(run_id)  # asked anew: it may have ended in order before its process did
         if run is not None and not run.is_finished:
+            instance.add_run_tags(run_id, {names.TAG_DIED: run_id})
             instance.report_run_failed(run, message=why)
             failed[run_id] = why
     heartbeats.forget(connection, failed)
@@ -99,6 +104,7 @@ def _clear_up(instance: DagsterInstance, connection: Connection) -> None:
             continue
         if why := cause_of_death(beat):
             if run is not None and run.status is DagsterRunStatus.FAILURE and beat.process is not None:
+                instance.add_run_tags(run_id, {names.TAG_DIED: run_id})
                 instance.report_engine_event(why, run)
                 _release(connection, run_id, why)
             heartbeats.forget(connection, [run_id])

@@ -5,7 +5,8 @@ from contextlib import contextmanager
 
 from dagster import Failure, MetadataValue, RetryRequested
 
-from lakehouse.errors import BlockedError, LakehouseError
+from lakehouse.errors import BlockedError
+from lakehouse.failures import meaning
 from lakehouse.settings import Settings
 from orchestration import progress
 
@@ -19,7 +20,7 @@ def retry_wait(attempt: int, first: float) -> float:
 
 @contextmanager
 def dagster_failures(settings: Settings, attempt: int, *, delay: float | None) -> Iterator[None]:
-    """Turn our errors into Dagster's: transient ones into a retry after a pause, the rest into a final failure.
+    """Turn errors we understand into Dagster's: transient ones into a retry after a pause, the rest into a failure.
 
     Args:
         settings: for how often and how long.
@@ -32,14 +33,17 @@ def dagster_failures(settings: Settings, attempt: int, *, delay: float | None) -
     """
     try:
         yield
-    except LakehouseError as error:
+    except Exception as caught:
+        error = meaning(caught)
+        if error is None:
+            raise
         if error.transient and attempt < settings.retry_max:
             wait = retry_wait(attempt, settings.retry_delay_seconds if delay is None else delay)
             progress.note(
                 f"{error.message.rstrip('.')}. Trying again in {wait:.0f} s ({attempt + 1} of {settings.retry_max})."
             )
-            raise RetryRequested(max_retries=settings.retry_max, seconds_to_wait=wait) from error
+            raise RetryRequested(max_retries=settings.retry_max, seconds_to_wait=wait) from caught
         metadata: dict[str, MetadataValue] = {"remedy": MetadataValue.text(error.remedy)} if error.remedy else {}
         if isinstance(error, BlockedError):
             metadata["blocked"] = MetadataValue.bool(True)
-        raise Failure(description=str(error), metadata=metadata, allow_retries=False) from error
+        raise Failure(description=str(error), metadata=metadata, allow_retries=False) from caught

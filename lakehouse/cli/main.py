@@ -77,7 +77,7 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command line; our own errors end it with their text and exit code, never a stack trace."""
+    """Run the command line; errors we understand end it with their text and exit code, never a stack trace."""
     from lakehouse.errors import LakehouseError
 
     try:
@@ -101,6 +101,14 @@ def main() -> None:
         # The reader (`| head`) has gone. Point stdout elsewhere so that the interpreter's last flush is silent.
         sys.stdout = open("/dev/null", "w", encoding="utf-8")  # noqa: PTH123, SIM115 - lives until the process ends
         sys.exit(0)
+    except Exception as error:
+        from lakehouse.failures import meaning
+
+        understood = meaning(error)
+        if understood is None:
+            raise
+        click.echo(f"{click.style('Error:', fg='red', bold=True)} {understood}", err=True)
+        sys.exit(understood.exit_code)
 
 
 if __name__ == "__main__":

@@ -85,6 +85,7 @@ def bioreactor(
         return 0
     from lakehouse.sample.parameters import KEY_PREFIX
     from lakehouse.sample.writer import estimate, generate
+    from lakehouse.scratch import process_folder
     from lakehouse.settings import load_settings
     from lakehouse.storage import open_lake
 
@@ -92,8 +93,7 @@ def bioreactor(
     lake = open_lake(settings)
     if if_empty and any(True for _ in lake.list(KEY_PREFIX)):
         return 0
-    work = settings.data_path / "tmp"
-    work.mkdir(parents=True, exist_ok=True)
+    work = process_folder(settings.data_path / "tmp")
     _require_disk(work, estimate(batches, scale)[1])
     told = time.monotonic()
 

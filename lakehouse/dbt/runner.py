@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from lakehouse.dbt.environment import dbt_environment
 from lakehouse.errors import LakehouseError
+from lakehouse.failures import meaning
+from lakehouse.scratch import process_folder
 from lakehouse.settings import Settings
 
 if TYPE_CHECKING:
@@ -89,6 +91,8 @@ def build(
         args.append("--full-refresh")
     result = raw_invoke(settings, args, manifest=manifest, on_node=on_node)
     if result.exception is not None:
+        if understood := meaning(result.exception):
+            raise understood from result.exception
         raise LakehouseError(f"dbt stopped: {result.exception}", remedy=f"See {settings.dbt_dir / 'logs' / 'dbt.log'}.")
     outcomes = getattr(result.result, "results", None) or []
     return [_outcome(item) for item in outcomes]
@@ -115,7 +119,7 @@ def raw_invoke(
     common += ["--log-path", str(settings.dbt_dir / "logs"), "--log-level", "none", "--log-level-file", "info"]
     common += ["--no-use-colors", "--no-send-anonymous-usage-stats", "--no-version-check"]
     if "--target-path" not in args:
-        common += ["--target-path", str(settings.dbt_dir / "target" / str(os.getpid()))]
+        common += ["--target-path", str(process_folder(settings.dbt_dir / "target"))]
     with _one_at_a_time:
         os.environ.update(dbt_environment(settings))
         try:

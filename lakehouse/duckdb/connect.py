@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from lakehouse.duckdb.extensions import extension_directory
+from lakehouse.scratch import process_folder
 from lakehouse.settings import Settings
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def connect(settings: Settings, path: Path | str = ":memory:", *, read_only: boo
     """
     import duckdb
 
-    spill = settings.data_path / "tmp"
+    spill = process_folder(settings.data_path / "tmp")
     connection = duckdb.connect(
         str(path),
         read_only=read_only,

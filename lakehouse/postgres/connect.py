@@ -6,10 +6,12 @@ psycopg2 is imported where it is used: the command line must not pay for it in `
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from lakehouse.errors import UnavailableError
+from lakehouse.failures import NO_CONNECTION_LEFT, no_connection_left
 from lakehouse.postgres.cluster import MARTS_DATABASE, STATE_DATABASE
 from lakehouse.postgres.home import passfile
 from lakehouse.postgres.passfile import BI, HOST, SUPERUSER, WRITER
@@ -21,6 +23,10 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 5
 """A server that does not answer within this many seconds counts as down."""
+RECOVERING = ("the database system is starting up", "is in recovery mode", "is not yet accepting connections")
+RECOVERY_SECONDS = 30.0
+"""How long a server that says it is coming back is waited for: after a crash that is seconds."""
+RECOVERY_POLL_SECONDS = 0.1
 PERMANENT = ("password authentication failed", "does not exist", "no pg_hba.conf entry", "permission denied")
 
 
@@ -97,18 +103,28 @@ def connect(url: str, *, what: str) -> Connection:
 
     if "connect_timeout=" not in url:
         url += f"{'&' if '?' in url else '?'}connect_timeout={CONNECT_SECONDS}"
-    try:
-        return psycopg2.connect(url)
-    except psycopg2.OperationalError as error:
-        text = str(error).strip()
-        failure = UnavailableError(
-            f"Cannot connect to {what} at {server_of(url)}: {text.splitlines()[0] if text else 'no answer'}",
-            remedy="It is the embedded server: run it with `lakehouse up`, or use a command that starts it."
-            if "passfile=" in url and urlsplit(url).hostname == HOST
-            else "Check that the server is up and that LAKEHOUSE_STATE_URL and LAKEHOUSE_MARTS_URL are right.",
-        )
-        failure.transient = not any(sign in text for sign in PERMANENT)
-        raise failure from error
+    deadline = time.monotonic() + RECOVERY_SECONDS
+    while True:
+        try:
+            return psycopg2.connect(url)
+        except psycopg2.OperationalError as error:
+            text = str(error).strip()
+            if not any(sign in text for sign in RECOVERING) or time.monotonic() > deadline:
+                raise _refused(url, what, text) from error
+            time.sleep(RECOVERY_POLL_SECONDS)
+
+
+def _refused(url: str, what: str, text: str) -> UnavailableError:
+    if any(sign in text for sign in NO_CONNECTION_LEFT):
+        return no_connection_left(f"The server of {what} at {server_of(url)}")
+    failure = UnavailableError(
+        f"Cannot connect to {what} at {server_of(url)}: {text.splitlines()[0] if text else 'no answer'}",
+        remedy="It is the embedded server: run it with `lakehouse up`, or use a command that starts it."
+        if "passfile=" in url and urlsplit(url).hostname == HOST
+        else "Check that the server is up and that LAKEHOUSE_STATE_URL and LAKEHOUSE_MARTS_URL are right.",
+    )
+    failure.transient = not any(sign in text for sign in PERMANENT)
+    return failure
 
 
 def _embedded(settings: Settings, role: str, database: str) -> str:

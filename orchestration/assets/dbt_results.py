@@ -5,20 +5,10 @@ from typing import Any
 
 from lakehouse import state
 from lakehouse.dbt.runner import NodeOutcome
-from lakehouse.errors import DataError, LakehouseError, UnavailableError
+from lakehouse.errors import DataError
+from lakehouse.failures import meaning_of_text
 from orchestration.assets.dbt_graph import DbtGraph, Model
 from orchestration.assets.facts import RelationFacts
-
-CONNECTION_TROUBLE = (
-    "connection refused",
-    "could not connect",
-    "server closed the connection",
-    "ssl syscall",
-    "terminating connection",
-    "the database system is",
-    "connection to server",
-    "broken pipe",
-)
 
 
 def check_results(
@@ -105,11 +95,11 @@ def raise_for(models: Sequence[Model], outcomes: Sequence[NodeOutcome]) -> None:
     if not errors:
         return
     text = "\n".join(f"{outcome.unique_id.split('.')[2]}: {outcome.message.strip()}" for outcome in errors)
-    kind: type[LakehouseError] = DataError
-    if any(sign in text.lower() for sign in CONNECTION_TROUBLE):
-        kind = UnavailableError
-    raise kind(
-        f"{len(errors)} model(s) failed.\n{text}",
+    message = f"{len(errors)} model(s) failed.\n{text}"
+    if understood := meaning_of_text(text):
+        raise type(understood)(f"{understood.message}\n{message}", remedy=understood.remedy)
+    raise DataError(
+        message,
         remedy="Mend the model or its input, then `lakehouse run --select "
         f"'{errors[0].unique_id.split('.')[2]}+'`. The full log is data/dbt/logs/dbt.log.",
     )

@@ -1,9 +1,11 @@
 """The body of a dbt layer: gate, lock, ``dbt build``, then every node as Dagster events and as stored state."""
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import psycopg2
 from dagster import AssetExecutionContext, AssetKey, MaterializeResult, MetadataValue
 from psycopg2.extensions import connection as Connection
 
@@ -60,7 +62,8 @@ def build_layer(
             forced = check_gate(context, connection, graph.upstream_assets(models), options)
             done = _Step(context, settings, layer, graph, options, connection, models).build()
     except (UnavailableError, BusyError) as error:
-        _record_unreachable(connection, context.run_id, models, error)
+        with contextlib.suppress(psycopg2.Error):  # it may be this very connection that was lost
+            _record_unreachable(connection, context.run_id, models, error)
         raise
     finally:
         connection.close()

@@ -45,9 +45,10 @@ def execute(instance: DagsterInstance, settings: Settings, arrival: Arrival, ass
         tags={**arrival.tags, names.TAG_STARTED_BY: STARTED_BY},
         asset_selection=list(assets),
     )
-    slowest = (datetime.now(UTC) - min(item.since for item in arrival.pending)).total_seconds()
+    now = datetime.now(UTC)
+    slowest = max(((now - item.since).total_seconds() for item in arrival.pending), default=0.0)
     outcome = Outcome(result.run_id, result.success, len(arrival.pending), slowest)
-    if outcome.success:
+    if outcome.success and outcome.files:
         _record(settings, arrival.source, outcome)
     return outcome
 

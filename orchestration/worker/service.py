@@ -139,7 +139,7 @@ class Worker:
 
     def _execute(self, found: Arrival) -> None:
         files = len(found.pending)
-        what = f"{found.source}: {files} file{'s' if files > 1 else ''}"
+        what = f"{found.source}: {files} file{'s' if files > 1 else ''}" if files else f"{found.source}: what was left"
         self._heart.say(state="running", doing=what)
         began = time.monotonic()
         done = execute(self._instance, self._settings, found, self._assets[found.source])

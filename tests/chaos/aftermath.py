@@ -66,12 +66,7 @@ def _said(instance: DagsterInstance, run: DagsterRun) -> list[str]:
 def left_behind(arena: Arena) -> list[str]:
     """Files, tables and rows that belong to nobody any more."""
     settings = arena.platform.settings
-    found = [
-        f"dbt target of process {path.name}, which is gone"
-        for path in (settings.dbt_dir / "target").glob("*")
-        if start_time(int(path.name.partition("-")[0])) is None
-    ]
-    found += [f"temporary file {path}" for path in _temporary(settings.data_path)]
+    found = [f"temporary file {path}" for path in _temporary(settings.data_path)]
     built = rows(
         marts_url(settings),
         "select tablename from pg_tables where schemaname = 'marts_build' and tablename like '%\\_\\_%'",
@@ -84,8 +79,10 @@ def left_behind(arena: Arena) -> list[str]:
 
 
 def _temporary(folder: Path) -> list[Path]:
-    inside = [*folder.rglob("*.tmp"), *folder.rglob("*.new*"), *folder.glob("dbt/manifests/.parse-*")]
-    return [path for path in [*inside, *(folder / "tmp").glob("*")] if path.exists()]
+    """Files under names of unfinished ones, and folders of processes that are gone."""
+    scratch = [*folder.glob("dbt/target/[0-9]*"), *folder.glob("tmp/[0-9]*")]
+    gone = [path for path in scratch if start_time(int(path.name.partition("-")[0])) is None]
+    return [*gone, *folder.rglob("*.tmp"), *folder.rglob("*.new*"), *folder.glob("dbt/manifests/.parse-*")]
 
 
 def orphans(arena: Arena) -> list[str]:

@@ -17,11 +17,13 @@ def test_this_process_is_alive():
     assert is_gone(this_process()) is False
 
 
-@pytest.mark.parametrize(
-    "identity", ["", "former 1 2 3", _identity(host="elsewhere"), _identity(namespace="pid:[1]", pid="999999")]
-)
-def test_what_cannot_be_seen_from_here_is_not_judged(identity):
-    assert is_gone(identity) is None
+@pytest.mark.parametrize("changes", [{"host": "elsewhere"}, {"namespace": "pid:[1]", "pid": "999999"}])
+def test_what_cannot_be_seen_from_here_is_not_judged(changes):
+    assert is_gone(_identity(**changes)) is None
+
+
+def test_a_text_that_is_no_identity_is_not_judged():
+    assert is_gone("former 1 2 3") is None
 
 
 def test_a_process_of_a_former_boot_is_gone():

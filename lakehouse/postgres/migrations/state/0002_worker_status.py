@@ -26,5 +26,5 @@ def upgrade() -> None:
         );
         COMMENT ON TABLE data_platform.worker_status IS
             'Resident workers: what each does, and when it last said so by this database''s clock';
-        COMMENT ON COLUMN data_platform.worker_status.process IS 'Identity of its process: host, boot id, namespace, process id, start time';
+        COMMENT ON COLUMN data_platform.worker_status.process IS 'Host, boot id, namespace, process id, start time';
     """)
