@@ -244,6 +244,14 @@ def built_from(connection: Connection, asset_keys: Iterable[str]) -> dict[str, s
         return dict(cursor.fetchall())
 
 
+def forget_inputs(connection: Connection, asset_keys: Iterable[str]) -> None:
+    """Forget what assets were built from: the next run does not take them for up to date."""
+    with connection, connection.cursor() as cursor:
+        cursor.execute(
+            "update data_platform.asset_status set built_from = null where asset_key = any(%s)", (sorted(asset_keys),)
+        )
+
+
 def stored_checks(connection: Connection, asset_keys: Iterable[str]) -> list[CheckResult]:
     """The latest results of all checks of these assets."""
     with connection, connection.cursor() as cursor:

@@ -14,7 +14,7 @@ class AssetLine:
     Attributes:
         asset: asset key.
         layer: raw, staging, intermediate, curated or mart.
-        status: built, unchanged, empty, failed, skipped, blocked.
+        status: built, unchanged, held, empty, failed, skipped, blocked.
         rows: rows the asset holds now, where known.
         seconds: time spent on it.
         passed, warned, failed: number of its checks that came out so.

@@ -19,6 +19,7 @@ COMMANDS = {
     "sample": "Generate sample data into the lake.",
     "ingest": "Validate and record what lies in the drop zones, without Dagster.",
     "replay": "Give a quarantined file a second chance.",
+    "rollback": "A mart's versions; bring a former one back.",
     "source": "Declared sources: list them, derive their dbt files.",
     "backup": "State, marts and warehouse into a folder.",
     "restore": "Put a backup back.",

@@ -21,6 +21,7 @@ ORDER = ("raw", "staging", "intermediate", "curated", "mart")
 COLOURS = {
     "built": "green",
     "unchanged": "cyan",
+    "held": "yellow",
     "failed": "red",
     "blocked": "red",
     "skipped": "yellow",

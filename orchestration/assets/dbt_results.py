@@ -53,14 +53,15 @@ def asset_results(
     for model in models:
         outcome = by_id.get(model.unique_id)
         ok = outcome is not None and outcome.ok
-        sound = ok and model.asset_key not in blocked
+        held = held_because(outcome)
+        sound = ok and held is None and model.asset_key not in blocked
         fact = facts.get(model.asset_key)
         results.append(
             state.AssetResult(
                 asset_key=model.asset_key,
                 ok=ok,
                 rows=fact.rows if fact else None,
-                reason=None if ok else _reason(outcome),
+                reason=(held and f"held: {held}") if ok else _reason(outcome),
                 built_from=wanted[model.asset_key] if sound else None,
                 checked_arrival=arrival if sound else None,
             )
@@ -73,12 +74,21 @@ def blocks(check: state.CheckResult) -> bool:
     return not check.passed and check.severity == "error"
 
 
+def held_because(outcome: NodeOutcome | None) -> str | None:
+    """Why our materialization left a mart alone that was rolled back; None where it did not."""
+    if outcome is None or outcome.response.get("code") != "HELD":
+        return None
+    return outcome.message.removeprefix("HELD ")
+
+
 def status_word(outcome: NodeOutcome | None, result: state.AssetResult) -> str:
     """One word for the closing table. Our materialization reports when nothing had to be written."""
     if outcome is None or outcome.status == "skipped":
         return "skipped"
     if not result.ok:
         return "failed"
+    if held_because(outcome) is not None:
+        return "held"
     return "unchanged" if outcome.response.get("code") == "UNCHANGED" else "built"
 
 

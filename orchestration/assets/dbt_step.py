@@ -14,11 +14,19 @@ from lakehouse.dbt.manifest import load_manifest, manifest_key
 from lakehouse.dbt.runner import NodeOutcome, build
 from lakehouse.duckdb.lock import exclusive
 from lakehouse.errors import BusyError, LakehouseError, UnavailableError
+from lakehouse.marts import rollback
 from lakehouse.postgres.connect import connect, state_url
 from lakehouse.settings import Settings
 from orchestration import names, progress
 from orchestration.assets.dbt_graph import DbtGraph, Model
-from orchestration.assets.dbt_results import asset_results, blocks, check_results, raise_for, status_word
+from orchestration.assets.dbt_results import (
+    asset_results,
+    blocks,
+    check_results,
+    held_because,
+    raise_for,
+    status_word,
+)
 from orchestration.assets.events import selected_check_events
 from orchestration.assets.facts import (
     LedgerPosition,
@@ -125,6 +133,7 @@ class _Step:
         checks = check_results(self.graph, outcomes, examples)
         assets = asset_results(self.models, outcomes, checks, facts, wanted, position.arrival)
         self._store(assets, checks)
+        self._report_held(outcomes)
         return _Done(outcomes, assets, checks, facts)
 
     def _nothing_to_build(
@@ -144,7 +153,10 @@ class _Step:
             load_manifest(self.settings),
             target=self.layer.target,
             select=selectors,
-            variables=_variables(self.connection, self.settings, self.models, self.options),
+            variables={
+                "run_id": self.context.run_id,
+                **_variables(self.connection, self.settings, self.models, self.options),
+            },
             full_refresh=self.options.full_refresh,
             on_node=lambda node, status: _say(self.context, f"{node.split('.')[2]}: {status}"),
         )
@@ -156,6 +168,19 @@ class _Step:
     def _store(self, assets: list[state.AssetResult], checks: list[state.CheckResult]) -> None:
         state.record(self.connection, self.context.run_id, assets, checks)
         state.alert_on(self.connection, self.context.run_id, assets, checks)
+
+    def _report_held(self, outcomes: Sequence[NodeOutcome]) -> None:
+        by_id = {outcome.unique_id: outcome for outcome in outcomes if outcome.ok}
+        for model in self.models:
+            outcome = by_id.get(model.unique_id)
+            if outcome is None or model.layer != "mart":
+                continue
+            reason = held_because(outcome)
+            if reason is None:
+                state.resolve_alerts(self.connection, kind=rollback.HELD, subjects=[model.asset_key])
+                continue
+            self.context.log.warning(f"{model.asset_key} is held and was left as it is: {reason}")
+            rollback.alert_held(self.connection, model.asset_key, model.identifier, reason, run_id=self.context.run_id)
 
 
 def _record_unreachable(connection: Connection, run_id: str, models: Sequence[Model], error: LakehouseError) -> None:
@@ -203,6 +228,8 @@ def _events(
         }
         if model.asset_key in done.facts:
             metadata |= done.facts[model.asset_key].metadata()
+        if results[model.asset_key].reason:  # held: in order, but not what the model would give
+            metadata["note"] = MetadataValue.text(str(results[model.asset_key].reason))
         if forced:
             metadata["forced_past"] = MetadataValue.text("\n".join(str(item) for item in forced))
         yield MaterializeResult(asset_key=AssetKey([model.asset_key]), metadata=metadata)
