@@ -78,8 +78,8 @@ def published(connection: Connection, mart: str) -> Published:
             (name,),
         )
         former = [Version(*row) for row in cursor.fetchall()]
-    asset_key, held, *facts = served
-    return Published(name, asset_key, held, (Version(None, *facts, kept_as="served"), *former))
+    asset_key, held, run_id, published_at, rows, size = served
+    return Published(name, asset_key, held, (Version(None, run_id, published_at, rows, size, "served"), *former))
 
 
 def of_run(found: Published, run: str) -> Version:
