@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import click
@@ -50,14 +48,13 @@ def command(service: str, check: bool) -> int:
 
 
 def _become(service: str, settings: Settings) -> NoReturn:
-    from lakehouse.services.processes import Service, services, workspace_text
+    from lakehouse.services.processes import services, workspace_text
     from orchestration.instance import dagster_environment, prepare_home
 
     workspace = prepare_home(settings) / "workspace.yaml"
     fresh = workspace.with_suffix(f".{os.getpid()}.new")
     fresh.write_text(workspace_text(settings), encoding="utf-8")
     fresh.replace(workspace)
-    known = {item.name.replace(" ", "-"): item for item in services(settings, workspace)}
-    chosen = known.get(service) or Service("worker", (str(Path(sys.executable).parent / "lakehouse"), "worker"))
+    chosen = next(item for item in services(settings, workspace) if item.name.replace(" ", "-") == service)
     environment = {**os.environ, **dagster_environment(settings), **chosen.environment}
     os.execvpe(chosen.command[0], chosen.command, environment)  # noqa: S606 - this process becomes the service

@@ -10,6 +10,9 @@ import click
 
 COLOURS = {
     "ok": "green",
+    "up": "green",
+    "starting": "yellow",
+    "waiting": "yellow",
     "fresh": "green",
     "late": "yellow",
     "failed": "red",
@@ -59,6 +62,7 @@ def collect(settings: Any) -> dict[str, Any]:
     from ingestion.declarations import load_all
     from lakehouse.duckdb.lock import holder
     from lakehouse.postgres.connect import connect, state_url
+    from lakehouse.services import record
 
     now = datetime.now(UTC)
     writer = holder(settings.warehouse)
@@ -85,7 +89,11 @@ def collect(settings: Any) -> dict[str, Any]:
         connection.close()
     return {
         "at": now,
-        "services": {"up": _up_runs(settings), "warehouse_writer": None if writer is None else str(writer)},
+        "services": {
+            "up": record.runs(settings),
+            "processes": record.read(settings),
+            "warehouse_writer": None if writer is None else str(writer),
+        },
         "sources": sources,
         "assets": assets,
         "checks": checks,
@@ -124,20 +132,6 @@ def _rows(cursor: Any, sql: str, values: tuple[Any, ...] = ()) -> list[dict[str,
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
-def _up_runs(settings: Any) -> bool:
-    import fcntl
-
-    path = settings.data_path / "up.lock"
-    if not path.exists():
-        return False
-    with path.open("rb") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
-
-
 def _print(report: dict[str, Any]) -> None:
     from lakehouse.cli.tables import print_table
 
@@ -147,6 +141,17 @@ def _print(report: dict[str, Any]) -> None:
         f"lakehouse up: {'running' if services['up'] else 'not running'}   "
         f"warehouse: {services['warehouse_writer'] or 'free'}\n"
     )
+    if services["processes"]:
+        print_table(
+            ["service", "state", "pid", "since", "restarts"],
+            [
+                [item["name"], item["state"], item["pid"] or "", _ago(_moment(item["since"]), now), item["restarts"]]
+                for item in services["processes"]
+            ],
+            right={"pid", "restarts"},
+            colours=COLOURS,
+        )
+        click.echo()
     print_table(
         ["source", "state", "files", "quarantined", "rows", "last arrival", "newest batch began"],
         [
@@ -205,6 +210,10 @@ def _print(report: dict[str, Any]) -> None:
                 click.echo(f"      → {item['remedy']}")
     if not report["assets"]:
         click.echo("Nothing has been built yet. Build it: lakehouse run")
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
 
 
 def _ago(moment: datetime | None, now: datetime) -> str:

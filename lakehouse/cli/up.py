@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
-from collections.abc import Iterator
+import sys
+import traceback
+from collections.abc import Callable
 
 import click
 
@@ -22,43 +23,85 @@ Examples:
 """
 )
 def command() -> int:
-    """Start embedded Postgres, code server, webserver and daemon; print the pages; stop on Ctrl-C.
+    """Start embedded Postgres, code server, webserver, worker and daemon; print the pages; stop on Ctrl-C.
 
-    The schedule and the file sensor are on. A service that dies is started again.
+    Schedule and sensors are on. What dies or hangs is started again, Postgres included; `lakehouse status` tells.
     """
-    from lakehouse import postgres
+    from lakehouse.postgres import embedded
+    from lakehouse.services import record
+    from lakehouse.services.house import House
     from lakehouse.services.processes import services, workspace_text
-    from lakehouse.services.supervisor import Supervisor, require_ports
+    from lakehouse.services.supervisor import Supervisor
+    from lakehouse.services.taken_ports import require_ports
     from lakehouse.settings import load_settings
 
     settings = load_settings()
-    with _only_one(settings):
-        home = settings.dagster_home
-        home.mkdir(parents=True, exist_ok=True)
-        workspace = home / "workspace.yaml"
+    with record.only_one(settings):
+        if left := record.end_leftovers(settings):
+            _say(f"Ended what a killed `lakehouse up` had left: {', '.join(left)}")
+        workspace = settings.dagster_home / "workspace.yaml"
         processes = services(settings, workspace)
         require_ports(processes, PORT_VARIABLES)
-        with postgres.ready(settings):
-            _say("Postgres is up")
-            from lakehouse.dbt.manifest import ensure_manifest
-            from orchestration.instance import dagster_environment, prepare_home
+        with embedded.running(settings):
+            if settings.embedded_postgres:
+                _say("postgres is up")
+            if code := _in_a_child(lambda: _prepare(settings)):
+                return code
+            from orchestration.instance import dagster_environment
 
             workspace.write_text(workspace_text(settings), encoding="utf-8")
-            prepare_home(settings)
-            ensure_manifest(settings)
-            environment = {**os.environ, **dagster_environment(settings)}
-            supervisor = Supervisor(processes, environment, settings.data_path / "logs", _say)
+            house = House(settings, _say)
+            supervisor = Supervisor(processes, {**os.environ, **dagster_environment(settings)}, house)
             signal.signal(signal.SIGTERM, supervisor.request_stop)
             signal.signal(signal.SIGINT, supervisor.request_stop)
-            try:
-                supervisor.start()
-                _print_pages(settings)
-                supervisor.watch()
-                _say("Stopping.")
-            finally:
-                supervisor.stop()
+            with house.guarding():
+                try:
+                    supervisor.start()
+                    _print_pages(settings)
+                    supervisor.watch()
+                    _say("Stopping.")
+                finally:
+                    supervisor.stop()
     _say("Stopped; nothing is left running.")
     return 0
+
+
+def _prepare(settings: Settings) -> None:
+    from lakehouse import postgres
+    from lakehouse.dbt.manifest import ensure_manifest
+    from lakehouse.postgres.migrate import migrate_state
+    from orchestration.instance import prepare_home
+
+    fresh = migrate_state(settings)
+    with postgres.ready(settings):
+        prepare_home(settings)
+        ensure_manifest(settings)
+        if fresh:  # Dagster's tables, once, before three processes would make them at the same time
+            from dagster import DagsterInstance
+
+            DagsterInstance.get().dispose()
+
+
+def _in_a_child(work: Callable[[], None]) -> int:
+    """Do something in a copy of this process, so that what it imports (Dagster, dbt) does not stay; its exit code."""
+    from lakehouse.errors import LakehouseError
+
+    pid = os.fork()  # this process has no threads yet
+    if pid:
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    code = 1
+    try:
+        work()
+        code = 0
+    except LakehouseError as error:
+        click.echo(f"{click.style('Error:', fg='red', bold=True)} {error}", err=True)
+        code = error.exit_code
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def _print_pages(settings: Settings) -> None:
@@ -78,26 +121,3 @@ def _print_pages(settings: Settings) -> None:
 
 def _say(text: str) -> None:
     click.echo(f"  {text}")
-
-
-@contextlib.contextmanager
-def _only_one(settings: Settings) -> Iterator[None]:
-    import fcntl
-
-    from lakehouse.errors import BusyError
-
-    settings.data_path.mkdir(parents=True, exist_ok=True)
-    path = settings.data_path / "up.lock"
-    with path.open("a+", encoding="utf-8") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            who = path.read_text(encoding="utf-8").strip() or "unknown"
-            raise BusyError(
-                f"`lakehouse up` runs already on this data folder (process {who}).",
-                remedy=f"Use it at http://127.0.0.1:{settings.webserver_port}, or end it with Ctrl-C (`kill {who}`).",
-            ) from None
-        handle.truncate(0)
-        handle.write(str(os.getpid()))
-        handle.flush()
-        yield

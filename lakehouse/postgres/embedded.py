@@ -102,6 +102,35 @@ def stop(settings: Settings, *, force: bool = False) -> bool:
         return True
 
 
+def revive(settings: Settings) -> int | None:
+    """Start the server again after it has ended by itself; the caller is inside :func:`running`.
+
+    Crash recovery replays what was committed. Nothing is done where another user has started it already.
+
+    Returns:
+        Its process id.
+
+    Raises:
+        LakehouseError: it does not start; quotes its log.
+    """
+    home = locate(settings)
+    with locks.exclusive(home.start_lock, timeout=LOCK_SECONDS):
+        state = server.postmaster(home)
+        if server.alive(home) and (state is None or not _lives(state.pid)):
+            server.end_remnants(home)
+        _start(home, settings.postgres_port)
+    state = server.postmaster(home)
+    return state.pid if state else None
+
+
+def _lives(pid: int) -> bool:
+    """Whether a process exists and is not merely waiting to be reaped."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 def status(settings: Settings) -> Status:
     """Look at the embedded server without starting or disturbing it."""
     if not settings.embedded_postgres:

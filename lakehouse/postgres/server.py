@@ -14,6 +14,7 @@ import os
 import shlex
 import signal
 import socket
+import struct
 import subprocess
 import time
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ CONNECT_SECONDS = 2.0
 POLL_SECONDS = 0.005
 LOG_LIMIT = 10 * 2**20
 """Above this size in bytes the log begins anew, keeping one predecessor."""
+
+SSL_REQUEST = struct.pack("!ii", 8, 80877103)  # length and code, from PostgreSQL's protocol
 
 OPTIONS = {
     "listen_addresses": HOST,
@@ -163,6 +166,41 @@ def accepts(port: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def answers(port: int) -> bool:
+    """Whether a server works there: it must start a session and let that say whether it speaks TLS.
+
+    Cheaper than a login, and more than an open port, which the kernel keeps for a server that hangs.
+    """
+    try:
+        with socket.create_connection((HOST, port), timeout=CONNECT_SECONDS) as connection:
+            connection.sendall(SSL_REQUEST)
+            return connection.recv(1) in (b"N", b"S")
+    except OSError:
+        return False
+
+
+def end_remnants(home: Home) -> None:
+    """Kill what a dead server left running. The caller holds the start lock.
+
+    A session in the middle of a statement notices only at its end that its server is gone, and until then no new one
+    may start on the same files. Its work is lost in any case.
+    """
+    inode = home.server_lock.stat().st_ino
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (process / "comm").read_text().strip() == "postgres" and any(
+                _inode(handle) == inode for handle in (process / "fd").iterdir()
+            ):
+                os.kill(int(process.name), signal.SIGKILL)
+
+
+def _inode(handle: Path) -> int | None:
+    try:
+        return handle.stat().st_ino
+    except OSError:
+        return None
 
 
 def _signal(pid: int, kind: signal.Signals) -> None:

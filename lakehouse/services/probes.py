@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 import urllib.request
+from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from lakehouse.errors import UnavailableError
@@ -16,7 +19,9 @@ from lakehouse.settings import Settings
 TIMEOUT_SECONDS = 10.0
 GRPC_SERVICE = "DagsterApi"
 """The name Dagster's code server registers with the standard gRPC health protocol."""
-DAEMONS = "{ instance { daemonHealth { allDaemonStatuses { daemonType required healthy } } } }"
+DAEMONS = "{ instance { daemonHealth { allDaemonStatuses { daemonType required lastHeartbeatTime } } } }"
+DAEMON_SILENT_SECONDS = 120.0
+"""Each daemon gives a heartbeat every 30 s. Dagster itself calls one healthy for half an hour after its last."""
 
 
 def webserver(settings: Settings) -> None:
@@ -54,25 +59,37 @@ def code_server(settings: Settings) -> None:
         raise UnavailableError(f"The code server at {address} answers, but does not serve.")
 
 
-def daemon(settings: Settings) -> None:
+def daemon(settings: Settings, since: datetime | None = None) -> None:
     """Every required daemon has a recent heartbeat, as the web pages tell.
+
+    Args:
+        settings: where the web pages are.
+        since: heartbeats before this moment are those of a former process.
 
     Raises:
         UnavailableError: one has none; names it. Or the web pages, which know, do not answer.
     """
     page = f"http://{settings.webserver_host}:{settings.webserver_port}/graphql"
     answer = _http(page, json.dumps({"query": DAEMONS}).encode())
+    oldest = max(time.time() - DAEMON_SILENT_SECONDS, since.timestamp() if since else 0.0)
     try:
         statuses = answer["data"]["instance"]["daemonHealth"]["allDaemonStatuses"]
     except (KeyError, TypeError) as error:
         raise UnavailableError(f"{page} does not tell how the daemons are.") from error
-    silent = [item["daemonType"] for item in statuses if item["required"] and not item["healthy"]]
+    silent = [
+        item["daemonType"] for item in statuses if item["required"] and (item["lastHeartbeatTime"] or 0.0) < oldest
+    ]
     if silent:
         raise UnavailableError(f"No recent heartbeat of: {', '.join(silent)}.")
 
 
-def worker(settings: Settings) -> None:
+def worker(settings: Settings, pid: int | None = None) -> None:
     """The worker has told lately that it works.
+
+    Args:
+        settings: where the state database is.
+        pid: ask after this process of this machine, and only whether it speaks: what troubles it (the lake, say) would
+            trouble its successor too.
 
     Raises:
         UnavailableError: it has not, it has stopped, or it cannot reach what it needs.
@@ -82,7 +99,12 @@ def worker(settings: Settings) -> None:
 
     with contextlib.closing(connect(state_url(settings), what="the state database")) as connection:
         found = workers.latest(connection)
-    if found is None or not found.fresh:
+    if found is not None and pid is not None:
+        its_own = found.beat.process.split()[3:4] == [str(pid)]
+        works = its_own and found.beat.state != "starting" and found.silent_seconds <= workers.STALE_SECONDS
+    else:
+        works = found is not None and found.fresh
+    if not works:
         said = (
             "never said anything"
             if found is None
@@ -91,7 +113,12 @@ def worker(settings: Settings) -> None:
         raise UnavailableError(f"The worker {said}.")
 
 
-PROBES = {"code-server": code_server, "webserver": webserver, "daemon": daemon, "worker": worker}
+PROBES: dict[str, Callable[[Settings], None]] = {
+    "code-server": code_server,
+    "webserver": webserver,
+    "daemon": daemon,
+    "worker": worker,
+}
 
 
 def _http(url: str, body: bytes | None = None) -> dict[str, Any]:

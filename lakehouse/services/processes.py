@@ -19,8 +19,10 @@ class Service:
     Attributes:
         name: shown to people; also the name of its log file.
         command: program and arguments.
-        port: TCP port it listens on, None for the daemon.
+        port: TCP port it listens on, None for daemon and worker.
         page: address of its page for people, if any.
+        after: services that must work before it is started.
+        seen_through: the service that is asked how this one is, if it is not asked itself.
     """
 
     name: str
@@ -28,10 +30,12 @@ class Service:
     port: int | None = None
     page: str | None = None
     environment: dict[str, str] = field(default_factory=dict)
+    after: tuple[str, ...] = ()
+    seen_through: str | None = None
 
 
 def services(settings: Settings, workspace: Path) -> list[Service]:
-    """Code server, webserver and daemon.
+    """Code server, webserver, worker and daemon.
 
     Args:
         settings: for addresses and ports.
@@ -59,6 +63,7 @@ def services(settings: Settings, workspace: Path) -> list[Service]:
             port=settings.webserver_port,
             page=f"http://{HOST}:{settings.webserver_port}",
         ),
+        Service("worker", (python, "-m", "lakehouse.cli.main", "worker")),
         Service(
             "daemon",
             (
@@ -66,6 +71,8 @@ def services(settings: Settings, workspace: Path) -> list[Service]:
                 "run",
                 *("--workspace", str(workspace), "--log-level", "warning"),
             ),
+            after=("code server",),  # it would look for it again a minute later only
+            seen_through="webserver",
         ),
     ]
 

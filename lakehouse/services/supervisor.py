@@ -1,66 +1,59 @@
-"""Starts a list of processes, restarts one that dies, ends them all in reverse order; leaves no orphan.
+"""Keeps services running: starts them in order, starts again what ends or hangs, ends them all; leaves no orphan.
 
-Each child is its own session, so a Ctrl-C on the terminal reaches only the supervisor, which ends them in order. The
-kernel ends a child whose supervisor was killed (``PR_SET_PDEATHSIG``).
+It sleeps until something happens: the kernel tells of a process's end (pidfd), a watching thread of an answer, a timer
+of a restart that is due. Nothing is polled.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
+import queue
+import selectors
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import IO
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
 
-from lakehouse.errors import BusyError, LakehouseError
-from lakehouse.services.processes import HOST, Service
+from lakehouse.errors import LakehouseError
+from lakehouse.services import child, logs
+from lakehouse.services.house import House
+from lakehouse.services.processes import Service
+from lakehouse.services.watch import Answer, Watch
 
-PR_SET_PDEATHSIG = 1
 START_TIMEOUT_SECONDS = 120.0
 STOP_TIMEOUT_SECONDS = 20.0
+HANG_SECONDS = 40.0
+"""A service that works no more, but whose process lives, is started again after this long without a good answer."""
 MAX_RESTART_DELAY_SECONDS = 30.0
 STABLE_AFTER_SECONDS = 60.0
-MAX_LOG_BYTES = 20 * 1024 * 1024
-
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
-def require_ports(services: Sequence[Service], variables: Mapping[str, str]) -> None:
-    """Check that every port is free.
+@dataclass
+class Seat:
+    """The place of one service and the process that sits in it, if any."""
 
-    Args:
-        services: what will listen.
-        variables: service name → environment variable that moves its port.
+    service: Service
+    process: subprocess.Popen[bytes] | None = None
+    pidfd: int = -1
+    watch: Watch | None = None
+    works: bool = False
+    began: float = 0.0
+    since: datetime | None = None
+    good: float = 0.0
+    trouble: str = ""
+    starts: int = 0
+    deaths: int = 0
+    restart_at: float | None = field(default=0.0)
 
-    Raises:
-        BusyError: one error naming every taken port and who has it.
-    """
-    from lakehouse.postgres.ports import free_port, listener
-
-    faults = []
-    for service in services:
-        if service.port is None:
-            continue
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((HOST, service.port))
-            except OSError:
-                who = listener(service.port) or "another process"
-                faults.append(
-                    f"port {service.port} ({service.name}) is taken by {who}; "
-                    f"another one: {variables[service.name]}={free_port()}"
-                )
-    if faults:
-        raise BusyError(
-            "Cannot start:\n  - " + "\n  - ".join(faults),
-            remedy="End what listens there (another `lakehouse up`?), or set the variable(s) in .env.",
-        )
+    @property
+    def state(self) -> str:
+        """``up``, ``starting`` or ``waiting`` (for its restart, or for what it needs)."""
+        return "waiting" if self.process is None else "up" if self.works else "starting"
 
 
 class Supervisor:
@@ -69,130 +62,202 @@ class Supervisor:
     Args:
         services: in starting order.
         environment: of the children.
-        logs: folder for one log file each.
-        say: told about starts, deaths and restarts.
+        house: what surrounds the services: probes, log files, the database, who is told.
     """
 
-    def __init__(
-        self, services: Sequence[Service], environment: Mapping[str, str], logs: Path, say: Callable[[str], None]
-    ) -> None:
-        self._services = list(services)
+    def __init__(self, services: Sequence[Service], environment: Mapping[str, str], house: House) -> None:
+        self._seats = {item.name: Seat(item) for item in services}
         self._environment = dict(environment)
-        self._logs = logs
-        self._say = say
-        self._running: dict[str, subprocess.Popen[bytes]] = {}
-        self._started: dict[str, float] = {}
-        self._deaths: dict[str, int] = {}
-        self._restart_at: dict[str, float] = {}
+        self._house = house
+        self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
+        self._selector = selectors.DefaultSelector()
+        self._ears, self._bell = socket.socketpair()
+        for end in (self._ears, self._bell):
+            end.setblocking(False)
+        self._selector.register(self._ears, selectors.EVENT_READ)
         self._stopping = False
+        self._strict = True
+        self._next_care = 0.0
 
     def start(self) -> None:
-        """Start every service and wait until it answers on its port.
+        """Start every service and wait until each works; those that do not wait for another start together.
 
         Raises:
-            LakehouseError: one of them ended or did not answer; the tail of its log is quoted.
+            LakehouseError: one of them ended or does not work in time; the end of its log is quoted.
         """
-        for service in self._services:
-            self._spawn(service)
-            self._wait_until_up(service)
-            self._say(f"{service.name} is up{f': {service.page}' if service.page else ''}")
+        deadline = time.monotonic() + START_TIMEOUT_SECONDS
+        while not self._stopping and not all(seat.works for seat in self._seats.values()):
+            self._turn(deadline)
+            if time.monotonic() > deadline:
+                raise self._did_not_start(next(seat for seat in self._seats.values() if not seat.works))
+        self._strict = False
 
     def watch(self) -> None:
-        """Restart what dies, until :meth:`request_stop`."""
+        """Start again what ends or hangs, until :meth:`request_stop`."""
+        self._strict = False
         while not self._stopping:
-            now = time.monotonic()
-            for service in self._services:
-                child = self._running.get(service.name)
-                if child is not None and child.poll() is not None:
-                    self._note_death(service, child, now)
-                elif child is None and now >= self._restart_at.get(service.name, now):
-                    self._spawn(service)
-                    self._say(f"{service.name} restarted")
-            time.sleep(0.2)
+            self._turn(None)
 
     def request_stop(self, *_: object) -> None:
-        """End :meth:`watch`; usable as a signal handler."""
+        """End :meth:`start` and :meth:`watch`; usable as a signal handler and from any thread."""
         self._stopping = True
+        self._ring()
 
     def stop(self) -> None:
-        """End all children in reverse order, politely first, and what they started with them."""
-        for service in reversed(self._services):
-            child = self._running.pop(service.name, None)
-            if child is None:
-                continue
-            _signal_session(child.pid, signal.SIGTERM)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                child.wait(STOP_TIMEOUT_SECONDS)
-            _signal_session(child.pid, signal.SIGKILL)
-            child.wait()
+        """End all services, each politely first, with all they started; those that others need end last."""
+        needed = {name for seat in self._seats.values() for name in seat.service.after}
+        for group in (set(self._seats) - needed, needed):
+            leaders = [seat.process.pid for name in group if (seat := self._seats[name]).process is not None]
+            child.end_sessions(leaders, STOP_TIMEOUT_SECONDS)
+            for name in group:
+                self._vacate(self._seats[name])
+        self._house.tell_record([])
 
-    def log_file(self, service: Service) -> Path:
-        """Where a service's output goes."""
-        return self._logs / f"{service.name.replace(' ', '-')}.log"
+    def status(self) -> list[dict[str, Any]]:
+        """One entry per service, for :mod:`lakehouse.services.record`."""
+        return [
+            {
+                "name": name,
+                "state": seat.state,
+                "pid": seat.process.pid if seat.process else None,
+                "began": child.start_time(seat.process.pid) if seat.process else None,
+                "since": seat.since.isoformat(timespec="seconds") if seat.since else None,
+                "restarts": max(seat.starts - 1, 0),
+            }
+            for name, seat in self._seats.items()
+        ]
 
-    def _spawn(self, service: Service) -> None:
-        self._logs.mkdir(parents=True, exist_ok=True)
-        path = self.log_file(service)
-        if path.exists() and path.stat().st_size > MAX_LOG_BYTES:
-            path.replace(path.with_suffix(".log.1"))
-        with path.open("ab") as log:
-            self._running[service.name] = _popen(service, self._environment | service.environment, log)
-        self._started[service.name] = time.monotonic()
+    # -- one turn of the loop ------------------------------------------------------------------------------
 
-    def _wait_until_up(self, service: Service) -> None:
-        deadline = time.monotonic() + START_TIMEOUT_SECONDS
-        while service.port is not None and not self._stopping:
-            if self._running[service.name].poll() is not None or time.monotonic() > deadline:
-                raise LakehouseError(
-                    f"The {service.name} did not start. The end of its log:\n{self._tail(service)}",
-                    remedy=f"The whole log is {self.log_file(service)}.",
-                )
-            with contextlib.suppress(OSError), socket.create_connection((HOST, service.port), timeout=1):
-                return
-            time.sleep(0.1)
+    def _turn(self, deadline: float | None) -> None:
+        now = time.monotonic()
+        self._house.care(now)
+        for seat in self._seats.values():
+            if seat.process is None and seat.restart_at is not None and now >= seat.restart_at and self._may(seat):
+                self._spawn(seat)
+        for key, _ in self._selector.select(self._patience(deadline)):
+            if key.fileobj is self._ears:
+                with contextlib.suppress(BlockingIOError):
+                    self._ears.recv(4096)
+            elif isinstance(key.data, Seat):
+                self._note_end(key.data)
+        while not self._answers.empty() and not self._stopping:
+            self._note_answer(self._answers.get())
 
-    def _note_death(self, service: Service, child: subprocess.Popen[bytes], now: float) -> None:
-        if now - self._started[service.name] > STABLE_AFTER_SECONDS:
-            self._deaths[service.name] = 0
-        delay = min(2.0 ** self._deaths.get(service.name, 0), MAX_RESTART_DELAY_SECONDS)
-        self._deaths[service.name] = self._deaths.get(service.name, 0) + 1
-        self._restart_at[service.name] = now + delay
-        _signal_session(child.pid, signal.SIGKILL)  # what it had started must not hold its port
-        del self._running[service.name]
-        self._say(
-            f"{service.name} ended with code {child.returncode}; again in {delay:.0f} s (log: {self.log_file(service)})"
+    def _patience(self, deadline: float | None) -> float:
+        """Seconds until something is due."""
+        now = time.monotonic()
+        due = [self._house.next_care, *([deadline] if deadline else [])]
+        due += [
+            seat.restart_at
+            for seat in self._seats.values()
+            if seat.process is None and seat.restart_at is not None and self._may(seat)
+        ]
+        return max(min(due) - now, 0.0)
+
+    def _may(self, seat: Seat) -> bool:
+        return all(self._seats[name].works for name in seat.service.after if name in self._seats)
+
+    def _spawn(self, seat: Seat) -> None:
+        seat.process = child.spawn(
+            seat.service.command, self._environment | seat.service.environment, self._house.log_file(seat.service.name)
+        )
+        seat.pidfd = os.pidfd_open(seat.process.pid)
+        self._selector.register(seat.pidfd, selectors.EVENT_READ, seat)
+        seat.starts += 1
+        seat.began = seat.good = time.monotonic()
+        seat.since = datetime.now(UTC)
+        seat.works = False
+        probe = self._house.probe(seat.service.name, seat.process.pid, seat.since)
+        seat.watch = Watch(seat.service.name, seat.starts, probe, self._hear)
+        self._house.tell_record(self.status())
+
+    def _hear(self, answer: Answer) -> None:
+        self._answers.put(answer)
+        self._ring()
+
+    def _ring(self) -> None:
+        with contextlib.suppress(OSError):  # full: it is awake anyway; closed: it is gone
+            self._bell.send(b"!")
+
+    def _note_end(self, seat: Seat) -> None:
+        if self._strict:
+            raise self._did_not_start(seat)
+        self._again(seat, f"ended {_how(seat.process.wait())}" if seat.process else "ended")
+
+    def _note_answer(self, answer: Answer) -> None:
+        seat = self._seats[answer.service]
+        if seat.process is None or answer.generation != seat.starts:
+            return  # of a former process
+        now = time.monotonic()
+        if answer.error is None:
+            seat.good = now
+            if not seat.works:
+                seat.works = True
+                self._say_up(seat)
+                self._house.tell_record(self.status())
+            if seat.trouble and now - seat.began > STABLE_AFTER_SECONDS:
+                seat.trouble = ""
+                seat.deaths = 0
+                self._house.resolve(seat.service.name)
+            return
+        if not self._house.database_works() or not self._seen(seat):
+            seat.good = now  # not its fault
+        limit = HANG_SECONDS if seat.works else START_TIMEOUT_SECONDS
+        if now - seat.good > limit and not self._strict:
+            self._again(seat, f"has not worked for {limit:.0f} s ({answer.error.message})")
+
+    def _seen(self, seat: Seat) -> bool:
+        through = self._seats.get(seat.service.seen_through or "")
+        return through is None or (through.works and time.monotonic() - through.good < HANG_SECONDS / 2)
+
+    def _again(self, seat: Seat, what: str) -> None:
+        """End what is left of a service and have it started again, later the more often it happens."""
+        if time.monotonic() - seat.began > STABLE_AFTER_SECONDS:
+            seat.deaths = 0
+        delay = min(2.0**seat.deaths - 1, MAX_RESTART_DELAY_SECONDS)
+        seat.deaths += 1
+        if seat.process is not None:  # what it had started must not hold its port
+            child.signal_all(child.session(seat.process.pid), signal.SIGKILL)
+        self._vacate(seat)
+        seat.trouble = what
+        seat.restart_at = time.monotonic() + delay
+        when = f"in {delay:.0f} s" if delay else "now"
+        name = seat.service.name
+        self._house.say(f"{name} {what}; it is started again {when} (log: {self._house.log_file(name)})")
+        self._house.tell_record(self.status())
+
+    def _vacate(self, seat: Seat) -> None:
+        if seat.watch is not None:
+            seat.watch.end()
+            seat.watch = None
+        if seat.process is not None:
+            self._selector.unregister(seat.pidfd)
+            os.close(seat.pidfd)
+            seat.process.wait()
+            seat.process = None
+        seat.works = False
+
+    def _say_up(self, seat: Seat) -> None:
+        page = f": {seat.service.page}" if seat.service.page else ""
+        if seat.starts == 1:
+            self._house.say(f"{seat.service.name} is up{page}")
+        else:
+            seconds = time.monotonic() - seat.began
+            self._house.say(f"{seat.service.name} works again after {seconds:.1f} s{page}")
+            self._house.alert(seat.service.name, f"The {seat.service.name} {seat.trouble}; it was started again.")
+
+    def _did_not_start(self, seat: Seat) -> LakehouseError:
+        log = self._house.log_file(seat.service.name)
+        return LakehouseError(
+            f"The {seat.service.name} did not start. The end of its log:\n{logs.tail(log)}",
+            remedy=f"The whole log is {log}.",
         )
 
-    def _tail(self, service: Service, lines: int = 15) -> str:
-        with contextlib.suppress(OSError):
-            text = self.log_file(service).read_text(encoding="utf-8", errors="replace")
-            return "\n".join("    " + line for line in text.splitlines()[-lines:])
-        return "    (empty)"
 
-
-def _popen(service: Service, environment: Mapping[str, str], log: IO[bytes]) -> subprocess.Popen[bytes]:
-    parent = os.getpid()
-
-    def tie_to_parent() -> None:
-        _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:  # the parent died before the line above
-            os._exit(1)
-
-    return subprocess.Popen(
-        service.command,
-        stdin=subprocess.DEVNULL,
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        env=dict(environment),
-        start_new_session=True,
-        preexec_fn=tie_to_parent,
-    )
-
-
-def _signal_session(leader: int, number: signal.Signals) -> None:
-    """Send a signal to every process of the session that ``leader`` began (runs included), group or not."""
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError, ValueError, IndexError):
-            fields = stat.read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
-            if int(fields[3]) == leader:
-                os.kill(int(stat.parent.name), number)
+def _how(code: int) -> str:
+    if code >= 0:
+        return f"with code {code}"
+    with contextlib.suppress(ValueError):
+        return f"by {signal.Signals(-code).name}"
+    return f"by signal {-code}"

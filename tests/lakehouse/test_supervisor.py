@@ -1,4 +1,4 @@
-"""The supervisor of ``lakehouse up``: starts in order, restarts what dies, leaves no orphan, names taken ports."""
+"""The supervisor of ``lakehouse up``: starts in order, starts again what dies or hangs, leaves no orphan."""
 
 from __future__ import annotations
 
@@ -13,9 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from lakehouse.errors import BusyError, LakehouseError
+from lakehouse.errors import BusyError, LakehouseError, UnavailableError
+from lakehouse.services import record, supervisor
+from lakehouse.services.house import House
 from lakehouse.services.processes import Service, services, workspace_text
-from lakehouse.services.supervisor import Supervisor, require_ports
+from lakehouse.services.supervisor import Supervisor
+from lakehouse.services.taken_ports import require_ports
 from lakehouse.settings import Settings
 
 LISTEN = """
@@ -24,7 +27,10 @@ s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 s.bind(("127.0.0.1", int(sys.argv[1]))); s.listen()
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=False)
 print("grandchild", child.pid, flush=True)
-time.sleep(600)
+while True:
+    connection, _ = s.accept()
+    connection.sendall(b"!")
+    connection.close()
 """
 
 
@@ -53,75 +59,177 @@ def _wait_until(condition, seconds: float = 10) -> None:
         time.sleep(0.05)
 
 
+class Neighbours(House):
+    """A house whose services are asked by a connection: one that works says something."""
+
+    def __init__(self, folder: Path, ports: dict[str, int]) -> None:
+        self.said: list[str] = []
+        self.alerts: list[str] = []
+        self.ports = ports
+        super().__init__(Settings(_env_file=None, data_dir=folder), self.said.append)
+
+    def probe(self, service, pid, since):
+        def ask() -> None:
+            try:
+                with socket.create_connection(("127.0.0.1", self.ports[service]), timeout=1) as connection:
+                    assert connection.recv(1) == b"!"
+            except OSError as error:
+                raise UnavailableError(f"It does not answer: {error}") from error
+
+        return ask
+
+    def database_works(self) -> bool:
+        return True
+
+    def alert(self, service: str, message: str) -> None:
+        self.alerts.append(message)
+
+    def resolve(self, service: str) -> None:
+        self.alerts.clear()
+
+    def pid(self, service: str) -> int | None:
+        return next(item["pid"] for item in record._stored(self._settings)["services"] if item["name"] == service)
+
+
 @pytest.fixture
 def supervised(tmp_path):
-    said: list[str] = []
     service = _listener("web")
-    supervisor = Supervisor([service], os.environ, tmp_path, said.append)
-    supervisor.start()
-    yield supervisor, service, said, tmp_path
-    supervisor.request_stop()
-    supervisor.stop()
+    house = Neighbours(tmp_path, {"web": service.port})
+    running = Supervisor([service], os.environ, house)
+    running.start()
+    yield running, service, house
+    running.request_stop()
+    running.stop()
 
 
-def _grandchild(logs: Path) -> int:
-    log = logs / "web.log"
+@pytest.fixture
+def watching(supervised):
+    thread = threading.Thread(target=supervised[0].watch)
+    thread.start()
+    yield supervised
+    supervised[0].request_stop()
+    thread.join()
+
+
+def _grandchild(house: Neighbours) -> int:
+    log = house.log_file("web")
     _wait_until(lambda: "grandchild" in log.read_text())
     return int(log.read_text().split()[-1])
 
 
-def test_a_started_service_answers_on_its_port(supervised):
-    _, service, said, _ = supervised
+def test_a_started_service_works_and_is_recorded(supervised):
+    _, service, house = supervised
     socket.create_connection(("127.0.0.1", service.port), timeout=1).close()
-    assert said == ["web is up"]
+    assert house.said == ["web is up"]
+    entry = record._stored(house._settings)["services"][0]
+    assert (entry["name"], entry["state"], entry["restarts"]) == ("web", "up", 0)
+    assert _alive(entry["pid"])
 
 
 def test_stopping_ends_a_service_and_what_it_started(supervised):
-    supervisor, service, _, logs = supervised
-    grandchild = _grandchild(logs)
-    supervisor.stop()
+    running, service, house = supervised
+    grandchild = _grandchild(house)
+    running.stop()
     _wait_until(lambda: not _alive(grandchild))
     with pytest.raises(OSError, match="refused"):
         socket.create_connection(("127.0.0.1", service.port), timeout=1)
 
 
-def test_a_service_that_is_killed_is_started_again(supervised):
-    supervisor, _service, said, logs = supervised
-    thread = threading.Thread(target=supervisor.watch)
-    thread.start()
-    _grandchild(logs)
-    pid = supervisor._running["web"].pid
-    os.kill(pid, signal.SIGKILL)
-    _wait_until(lambda: "web restarted" in said)
-    assert any("ended with code -9; again in 1 s" in text for text in said)
-    _wait_until(lambda: supervisor._running["web"].pid != pid)
-    supervisor.request_stop()
-    thread.join()
+def test_a_service_that_is_killed_is_started_again_at_once_and_an_alert_says_so(watching):
+    _, _, house = watching
+    _grandchild(house)
+    former = house.pid("web")
+    os.kill(former, signal.SIGKILL)
+    _wait_until(lambda: house.alerts == ["The web ended by SIGKILL; it was started again."])
+    assert "web ended by SIGKILL; it is started again now" in house.said[1]
+    assert "web works again after" in house.said[2]
+    assert house.pid("web") != former
+
+
+def test_a_service_that_dies_again_and_again_is_started_later_each_time(watching):
+    _, _, house = watching
+    for round_, delay in ((0, "now"), (1, "in 1 s"), (2, "in 3 s")):
+        _wait_until(lambda round_=round_: len(house.alerts) == round_)
+        os.kill(house.pid("web"), signal.SIGKILL)
+        _wait_until(lambda delay=delay: f"it is started again {delay}" in house.said[-1])
+
+
+def test_a_service_that_hangs_is_started_again(watching, monkeypatch):
+    _, _, house = watching
+    monkeypatch.setattr(supervisor, "HANG_SECONDS", 1.0)
+    monkeypatch.setattr(supervisor.Watch.__init__, "__defaults__", (0.2,))
+    os.kill(house.pid("web"), signal.SIGKILL)  # its successor is asked every 0.2 s
+    _wait_until(lambda: len(house.alerts) == 1)
+    former = house.pid("web")
+    os.kill(former, signal.SIGSTOP)
+    _wait_until(lambda: len(house.alerts) == 2, 20)
+    assert "has not worked for 1 s (It does not answer: timed out)" in house.alerts[1]
+    assert not _alive(former)
+
+
+def test_a_service_that_needs_another_is_started_after_it(tmp_path):
+    first, second = _listener("first"), _listener("second")
+    second = Service("second", second.command, port=second.port, after=("first",))
+    house = Neighbours(tmp_path, {"first": first.port, "second": second.port})
+    running = Supervisor([second, first], os.environ, house)
+    running.start()
+    assert house.said == ["first is up", "second is up"]
+    running.stop()
 
 
 def test_a_service_that_cannot_start_shows_the_end_of_its_log(tmp_path):
     service = Service("web", (sys.executable, "-c", "raise SystemExit('no such workspace')"), port=_free_port())
-    supervisor = Supervisor([service], os.environ, tmp_path, lambda _: None)
+    running = Supervisor([service], os.environ, Neighbours(tmp_path, {"web": service.port}))
     with pytest.raises(LakehouseError, match="no such workspace"):
-        supervisor.start()
-    supervisor.stop()
+        running.start()
+    running.stop()
+
+
+def test_what_a_killed_supervisor_left_is_ended_by_the_next_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(record, "LEFTOVER_SECONDS", 1.0)
+    deaf = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + LISTEN
+    port = _free_port()
+    script = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+import os
+from pathlib import Path
+from test_supervisor import Neighbours, Service, Supervisor
+running = Supervisor(
+    [Service("web", (sys.executable, "-c", {deaf!r}, "{port}"), port={port})], os.environ,
+    Neighbours(Path({str(tmp_path)!r}), {{"web": {port}}}),
+)
+running.start()
+print("started", flush=True)
+running.watch()
+"""
+    parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout.readline() == "started\n"
+    settings = Settings(_env_file=None, data_dir=tmp_path)
+    child = record._stored(settings)["services"][0]["pid"]
+    grandchild = int((tmp_path / "logs" / "web.log").read_text().split()[-1])
+    parent.kill()
+    parent.wait()
+    time.sleep(0.5)
+    assert _alive(child), "it ignores the kernel's SIGTERM"
+    began = time.monotonic()
+    with record.only_one(settings):
+        assert record.end_leftovers(settings) == ["web"]
+    assert time.monotonic() - began < record.LEFTOVER_SECONDS + 2
+    _wait_until(lambda: not _alive(child) and not _alive(grandchild))
 
 
 def test_children_end_when_the_supervisor_is_killed(tmp_path):
-    port = _free_port()
     script = f"""
-import os, sys, time
+import os
 from pathlib import Path
-from lakehouse.services.processes import Service
-from lakehouse.services.supervisor import Supervisor
-service = Service("web", (sys.executable, "-c", {LISTEN!r}, "{port}"), port={port})
-supervisor = Supervisor([service], os.environ, Path({str(tmp_path)!r}), lambda text: None)
-supervisor.start()
-print(supervisor._running["web"].pid, flush=True)
-supervisor.watch()
+from lakehouse.services import child
+print(child.spawn(("/bin/sleep", "600"), os.environ, Path({str(tmp_path / "log")!r})).pid, flush=True)
+os.read(0, 1)
 """
-    parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    parent = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     child = int(parent.stdout.readline())
+    _wait_until(lambda: b"sleep" in Path(f"/proc/{child}/cmdline").read_bytes()[:20])
     parent.kill()
     parent.wait()
     _wait_until(lambda: not _alive(child))
@@ -150,7 +258,7 @@ def test_every_taken_port_is_named_with_its_holder_and_the_variable_that_moves_i
 def test_services_listen_on_the_loopback_interface_only():
     settings = Settings(_env_file=None)
     processes = services(settings, Path("workspace.yaml"))
-    assert [service.name for service in processes] == ["code server", "webserver", "daemon"]
+    assert [service.name for service in processes] == ["code server", "webserver", "worker", "daemon"]
     for service in processes[:2]:
         assert service.command[service.command.index("--host") + 1] == "127.0.0.1"
     assert "port: 4266" in workspace_text(settings)
