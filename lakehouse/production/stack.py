@@ -6,6 +6,7 @@ What belongs here: their names, meanings and defaults, once, for ``lakehouse ini
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -14,6 +15,8 @@ from lakehouse.production.secrets import weakness
 
 EXAMPLE_SECRET = "change-me"  # noqa: S105 - the text that .env.example shows and production refuses
 INIT_COMMAND = "lakehouse init --production"
+URL_SAFE = re.compile(r"[A-Za-z0-9._~-]+")
+"""What needs no escaping in a URL: the compose file puts passwords into URLs as they are."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ def check(environment: Mapping[str, str]) -> None:
     """Refuse to go on with weak secrets, unless ``LAKEHOUSE_ENVIRONMENT`` says development.
 
     Raises:
-        ConfigError: one error naming every variable that is empty, an example, too short, or used twice.
+        ConfigError: one error naming every variable that is weak, unfit for a URL, or used twice.
     """
     if environment.get("LAKEHOUSE_ENVIRONMENT") == "development":
         return
@@ -75,6 +78,8 @@ def check(environment: Mapping[str, str]) -> None:
         value = environment.get(secret.name, "")
         if fault := weakness(value):
             faults.append(f"{secret.name} {fault}")
+        elif not URL_SAFE.fullmatch(value):
+            faults.append(f"{secret.name} holds other characters than letters, digits and - . _ ~ (it is part of URLs)")
         elif value in users:
             faults.append(f"{secret.name} is the same as {users[value]}")
         else:

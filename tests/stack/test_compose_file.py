@@ -166,3 +166,18 @@ def test_images_are_pinned_and_ours_is_one(config):
 def _before(services: dict, name: str) -> set[str]:
     direct = set(services[name].get("depends_on", {}))
     return direct.union(*(_before(services, other) for other in direct))
+
+
+def test_the_override_for_servers_elsewhere_in_the_docs_is_valid(variables, tmp_path):
+    (text,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/operations/hosts.md").read_text(), re.DOTALL)
+    override = tmp_path / "override.yml"
+    override.write_text(text)
+    both = ("--file", str(ROOT / "docker-compose.yml"), "--file", str(override))
+    services = resolved(variables, *both)["services"]
+    assert set(services) == {"preflight", "migrate", "worker", "dagster-web"} | {
+        f"dagster-{name}" for name in ("code", "webserver", "daemon")
+    }
+    for name in set(services) - {"preflight"}:
+        assert "@db.internal:5432/" in services[name]["environment"]["LAKEHOUSE_STATE_URL"]
+        assert services[name]["environment"]["LAKEHOUSE_S3_ENDPOINT"] == "https://s3.internal"
+    assert set(services["migrate"]["depends_on"]) == {"preflight"}

@@ -78,7 +78,13 @@ def test_force_makes_new_secrets_and_keeps_the_former_file(tmp_path):
 
 
 def test_the_stack_names_every_weak_secret_at_once(strong):
-    weak = strong | {NAMES[0]: "", NAMES[1]: EXAMPLE_SECRET, NAMES[2]: "short", NAMES[4]: strong[NAMES[3]]}
+    weak = strong | {
+        NAMES[0]: "",
+        NAMES[1]: EXAMPLE_SECRET,
+        NAMES[2]: "short",
+        NAMES[4]: strong[NAMES[3]],
+        NAMES[5]: "p@ss:w0rd/of-my-own",
+    }
     with pytest.raises(ConfigError) as error:
         check(weak)
     text = str(error.value)
@@ -86,7 +92,8 @@ def test_the_stack_names_every_weak_secret_at_once(strong):
     assert f"{NAMES[1]} is an example" in text
     assert f"{NAMES[2]} is too short" in text
     assert f"{NAMES[4]} is the same as {NAMES[3]}" in text
-    assert text.count("STACK_") == 5
+    assert f"{NAMES[5]} holds other characters" in text
+    assert text.count("STACK_") == 6
     assert not [value for value in strong.values() if value in text]
     assert error.value.exit_code == 2
 
