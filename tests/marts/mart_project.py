@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,12 +39,14 @@ class MartProject:
     def __init__(self, folder: Path, settings: Settings) -> None:
         self.folder = folder
         self.settings = settings
+        self.manifest: Any = None
         (folder / "models").mkdir(parents=True, exist_ok=True)
         (folder / "dbt_project.yml").write_text(PROJECT)
 
     def model(self, sql: str, *, key: str = "id", mode: str = "upsert", more: str = "", not_null: str = "") -> None:
         """Write the model; ``key`` and ``not_null`` are column names separated by commas."""
         keys = ", ".join(f"'{name}'" for name in key.split(",") if name)
+        self.manifest = None
         config = f"publish_mode='{mode}', publish_key=[{keys}]{', ' + more if more else ''}"
         (self.folder / "models" / "orders.sql").write_text(f"{{{{ config({config}) }}}}\n{sql}\n")
         columns = [
@@ -68,25 +71,31 @@ class MartProject:
         Raises:
             AssertionError: the run failed; carries dbt's message.
         """
-        import json
+        # Parsed without variables: others than last time would have dbt parse everything again.
+        if self.manifest is None:
+            self.manifest = self._dbt("parse").result
+            self.manifest.build_flat_graph()
+        args = ["--vars", json.dumps({"run_id": run_id, **variables}), *(["--full-refresh"] if full_refresh else [])]
+        (outcome,) = self._dbt("run", *args).result.results
+        if outcome.status != "success":
+            raise AssertionError(outcome.message)
+        return str(outcome.message)
 
+    def _dbt(self, command: str, *args: str) -> Any:
         from dbt.adapters.duckdb.connections import DuckDBConnectionManager
         from dbt.cli.main import dbtRunner
 
         self.settings.warehouse.parent.mkdir(parents=True, exist_ok=True)
         os.environ.update(dbt_environment(self.settings))
-        args = ["run", "--target", "postgres", "--project-dir", str(self.folder), "--profiles-dir", str(DBT_PROJECT)]
-        args += ["--target-path", str(self.folder / f"target-{os.getpid()}"), "--log-path", str(self.folder / "logs")]
-        args += ["--log-level", "none", "--no-write-json", "--vars", json.dumps({"run_id": run_id, **variables})]
+        common = ["--target", "postgres", "--project-dir", str(self.folder), "--profiles-dir", str(DBT_PROJECT)]
+        common += ["--target-path", str(self.folder / "target"), "--log-path", str(self.folder / "logs")]
+        common += ["--log-level", "none", "--no-write-json"]
         try:
-            result = dbtRunner().invoke([*args, *(["--full-refresh"] if full_refresh else [])])
+            result = dbtRunner(manifest=self.manifest).invoke([command, *common, *args])
         finally:
             DuckDBConnectionManager.close_all_connections()
         assert result.exception is None, str(result.exception)
-        (outcome,) = result.result.results
-        if outcome.status != "success":
-            raise AssertionError(outcome.message)
-        return str(outcome.message)
+        return result
 
     @contextlib.contextmanager
     def session(self, *, reader: bool = False) -> Iterator[Any]:
