@@ -118,6 +118,7 @@ def end_run(instance: DagsterInstance, connection: Connection, run_id: str, why:
     run = instance.get_run_by_id(run_id)
     if run is None or run.is_finished:
         return
+    instance.add_run_tags(run_id, {names.TAG_DIED: run_id})
     instance.report_run_failed(run, message=why)
     instance.event_log_storage.free_concurrency_slots_for_run(run_id)
     _release(connection, run_id, why)

@@ -135,14 +135,25 @@ def keep_connections(instance: DagsterInstance) -> None:
 
 
 @contextlib.contextmanager
-def reaping(instance: DagsterInstance, settings: Settings) -> Iterator[None]:
-    """Clear up after dead runs while this one executes: it may be waiting for what one of them holds."""
+def reaping(
+    instance: DagsterInstance, settings: Settings, *, on_dead: Callable[[], None] = lambda: None
+) -> Iterator[None]:
+    """Clear up after dead runs for the length of the block, at once and every few seconds.
+
+    Args:
+        instance: where the runs are.
+        settings: the platform's settings.
+        on_dead: called, in another thread, when dead runs were found.
+    """
     ended = threading.Event()
 
     def work() -> None:
-        while not ended.wait(REAP_SECONDS):
+        pause = 0.0
+        while not ended.wait(pause):
+            pause = REAP_SECONDS
             try:
-                reap(instance, settings)
+                if reap(instance, settings):
+                    on_dead()
             except Exception:
                 log.exception("Looking for dead runs failed; it is tried again in %s s.", REAP_SECONDS)
 

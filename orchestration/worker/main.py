@@ -71,7 +71,7 @@ def serve(settings: Settings, say: Callable[[str], None]) -> None:
                     say("Stopped in the middle of a run, which is marked failed.")
                     leave_at_once(settings)
 
-            with on_stop(stop), reaping(instance, settings), zones:
+            with on_stop(stop), reaping(instance, settings, on_dead=bell.ring), zones:
                 how = "by file events" if zones.by_events else f"every {settings.worker_look_seconds:g} s"
                 say(f"Watching {', '.join(item.path for item in declarations)} {how}.")
                 reason = worker.work()

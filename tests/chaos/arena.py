@@ -99,13 +99,12 @@ class Arena:
         self.up: subprocess.Popen[bytes] | None = None
         self._log = platform.home.parent / "up.txt"
 
-    def start(self, *, watching: bool) -> None:
-        """Start ``lakehouse up``; ``watching`` says whether it picks up files by itself."""
-        variables = {"LAKEHOUSE_SCHEDULES_ON": str(watching).lower(), "LAKEHOUSE_SENSOR_INTERVAL_SECONDS": "5"}
+    def start(self) -> None:
+        """Start ``lakehouse up``: worker and sensor take files by themselves."""
         with self._log.open("wb") as output:
             self.up = subprocess.Popen(
                 [str(CLI), "up"],
-                env={**self.platform.environment, **variables},
+                env=self.platform.environment,
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
@@ -134,7 +133,7 @@ class Arena:
             except (OSError, KeyError, TypeError, ValueError):
                 return None
 
-        return until(attempt, 60, "the page takes a run")
+        return until(attempt, 120, "the page takes a run")
 
     def begin_run(self) -> subprocess.Popen[str]:
         """Start ``lakehouse run`` without waiting for it."""

@@ -22,8 +22,6 @@ from watchman import Watchman
 ROUNDS = int(os.environ.get("LAKEHOUSE_TEST_CHAOS_ROUNDS", "100"))
 SEED = os.environ.get("LAKEHOUSE_TEST_CHAOS_SEED") or str(random.randrange(10**6))
 COMPARE_EVERY = 25
-WATCHING_FROM = 0.9
-"""The last tenth of the rounds is left to the platform alone: nobody starts a run, before or after the kill."""
 
 pytestmark = [pytest.mark.prove, pytest.mark.timeout(max(ROUNDS, 10) * 30)]
 
@@ -39,15 +37,9 @@ def test_whatever_is_killed_the_next_run_makes_it_right(capsys):
     began = time.monotonic()
     arrivals = Arrivals(random.Random(SEED))
     with an_arena() as arena, an_undisturbed(arena.store) as undisturbed, Watchman(arena) as watchman:
-        arena.start(watching=False)
-        watching = False
+        arena.start()
         for number in range(ROUNDS):
-            if not watching and number >= ROUNDS * WATCHING_FROM:
-                wait_for_quiet(arena, 90)
-                arena.stop()
-                arena.start(watching=True)
-                watching = True
-            outcomes.append(play(arena, arrivals, random.Random(f"{SEED}/{number}"), watching=watching))
+            outcomes.append(play(arena, arrivals, random.Random(f"{SEED}/{number}")))
             say(f"{time.monotonic() - began:6.0f} s  {outcomes[-1]}")
             assert watchman.violations() == []
             if (number + 1) % COMPARE_EVERY == 0 or number + 1 == ROUNDS:

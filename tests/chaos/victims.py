@@ -48,6 +48,7 @@ def _postmaster(arena: Arena, _rng: random.Random) -> list[int]:
 FINDERS: dict[str, Callable[[Arena, random.Random], list[int]]] = {
     "run process": _run_processes,
     "daemon": lambda arena, _: _matching(arena, "dagster-daemon run"),
+    "worker": lambda arena, _: _matching(arena, "lakehouse.cli.main worker"),
     "webserver": lambda arena, _: _matching(arena, "dagster_webserver"),
     "code server": lambda arena, _: _matching(arena, "dagster code-server start", "dagster api grpc"),
     "Postgres server": _postmaster,
@@ -55,7 +56,8 @@ FINDERS: dict[str, Callable[[Arena, random.Random], list[int]]] = {
 }
 STORE = "object store"
 WEIGHTS = {
-    "run process": 6,
+    "run process": 4,
+    "worker": 4,
     "daemon": 1,
     "webserver": 1,
     "code server": 2,
