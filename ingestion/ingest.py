@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ingestion import journal, ledger, quarantine
-from ingestion.alerts import FILE_QUARANTINED, ROWS_REJECTED
+from ingestion.alerts import file_quarantined, rows_rejected
 from ingestion.checks import checks, metadata
 from ingestion.declarations import DropZoneSource, load
 from ingestion.dropzone import Diff, diff
@@ -26,7 +26,6 @@ from ingestion.ledger_summary import summarise
 from ingestion.outcome import Progress, Run, dismissed, gone, judge, mended
 from ingestion.report import AcceptedFile, IngestReport, QuarantinedFile
 from ingestion.validate import Verdict, check_declaration, validate
-from lakehouse.alerts import Alert
 from lakehouse.scratch import process_folder
 from lakehouse.settings import Settings
 from lakehouse.storage import Lake, LakeObject, open_lake
@@ -238,18 +237,7 @@ def _accept(
             scratch=process_folder(run.settings.data_path / "tmp"),
         )
         entry.facts["rejected_rows_key"] = key
-        rules = ", ".join(f"{name}: {count:,}" for name, count in verdict.rejected.items())
-        run.raised.append(
-            Alert(
-                "warning",
-                ROWS_REJECTED,
-                item.key,
-                f"{verdict.rejected_rows:,} rows of {item.key} break row rules and were set aside ({rules}).",
-                f"Look at {key}; mend the rows at their source and drop the file again.",
-                entry.fingerprint,
-                {"source": run.source.source, "rejected": verdict.rejected},
-            )
-        )
+        run.raised.append(rows_rejected(run.source, item.key, entry.fingerprint, verdict.rejected_rows, entry.facts))
     if run.source.extra_columns == "discard":
         columns = {name: kind for name, kind in verdict.columns.items() if name not in verdict.extra_columns}
     else:
@@ -288,22 +276,10 @@ def _refuse(run: Run, item: LakeObject, verdict: Verdict, entry: Entry) -> None:
     }
     run.broken.append((item, verdict, entry))
     former = run.known.get(item.key)
-    lost = (
-        " Its former version was accepted and is gone from the drop zone; what it gave stays."
-        if former and former.status == "accepted"
-        else ""
-    )
+    replaced = former is not None and former.status == "accepted"
     run.progress(f"quarantined {item.key}: {verdict.reason}")
     run.raised.append(
-        Alert(
-            "error",
-            FILE_QUARANTINED,
-            item.key,
-            f"{item.key} was quarantined: {verdict.reason}.{lost}",
-            f"{verdict.remedy} To try this very file again: {quarantine.replay_command(run.source, key)}",
-            entry.fingerprint,
-            {"source": run.source.source, "quarantine_key": key, "causes": entry.facts["causes"]},
-        )
+        file_quarantined(run.source, item.key, entry.fingerprint, verdict.reason, entry.facts, replaced=replaced)
     )
 
 

@@ -11,7 +11,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from ingestion.alerts import DROP_ZONE_EMPTY, FILE_MISSING, FILE_QUARANTINED, QUARANTINE_THRESHOLD, ROWS_REJECTED
+from ingestion.alerts import (
+    DROP_ZONE_EMPTY,
+    FILE_MISSING,
+    FILE_QUARANTINED,
+    QUARANTINE_THRESHOLD,
+    ROWS_REJECTED,
+    file_missing,
+)
 from ingestion.checks import over_threshold
 from ingestion.declarations import DropZoneSource
 from ingestion.dropzone import Diff, Known
@@ -59,17 +66,7 @@ def gone(run: Run, found: Diff) -> list[tuple[Known, str]]:
             continue
         run.report.missing.append(row.key)
         gone.append((row, "missing"))
-        run.raised.append(
-            Alert(
-                "warning",
-                FILE_MISSING,
-                row.key,
-                f"{row.key} was accepted before and is gone from the drop zone; its rows stay in the curated layer.",
-                "Put the file back if it went by mistake; nothing to do if it was meant to go.",
-                row.fingerprint,
-                {"source": run.source.source},
-            )
-        )
+        run.raised.append(file_missing(run.source, row.key, row.fingerprint))
     return gone
 
 

@@ -3,7 +3,8 @@
 Runs that the daemon or the web page start have no listener; everything said here is in their event log as well.
 """
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 
@@ -36,10 +37,16 @@ _notes: list[Callable[[str], None]] = []
 _lines: list[Callable[[AssetLine], None]] = []
 
 
-def listen(on_note: Callable[[str], None], on_line: Callable[[AssetLine], None]) -> None:
-    """Register a listener for this process."""
+@contextlib.contextmanager
+def listening(on_note: Callable[[str], None], on_line: Callable[[AssetLine], None]) -> Iterator[None]:
+    """Listen to what is said in this process for the length of the block."""
     _notes.append(on_note)
     _lines.append(on_line)
+    try:
+        yield
+    finally:
+        _notes.remove(on_note)
+        _lines.remove(on_line)
 
 
 def note(text: str) -> None:

@@ -93,9 +93,8 @@ def run(
         summary.lines.append(line)
         on_line(line)
 
-    progress.listen(on_note, keep)
     forget_removed(settings, defs)
-    with DagsterInstance.get() as instance:
+    with progress.listening(on_note, keep), DagsterInstance.get() as instance:
         keep_connections(instance)
         for run_id in reap(instance, settings):
             on_note(f"Run {run_id[:8]} had died and is now marked failed.")

@@ -114,15 +114,19 @@ def restore(
     return result
 
 
-def require_idle(settings: Settings) -> None:
+def require_idle(settings: Settings, *, marts: bool = True) -> None:
     """Make sure that no process, here or on another host, works on the platform's state.
+
+    Args:
+        settings: the platform's settings.
+        marts: also make sure that the marts database can be reached.
 
     Raises:
         BusyError: names the sessions.
         UnavailableError: the state or the marts database cannot be reached.
     """
-    with contextlib.closing(connect.connect(connect.marts_admin_url(settings), what="the marts database")):
-        pass  # only whether it can be reached, before anything is touched
+    if marts:  # before anything is touched
+        connect.connect(connect.marts_admin_url(settings), what="the marts database").close()
     deadline = time.monotonic() + LEAVING_SECONDS
     while sessions := list(_sessions(settings)):
         if time.monotonic() > deadline:

@@ -23,6 +23,7 @@ COMMANDS = {
     "source": "Declared sources: list them, derive their dbt files.",
     "backup": "State, marts and warehouse into a folder.",
     "restore": "Put a backup back.",
+    "rebuild": "Everything anew from the lake alone.",
     "env": "Print the environment that plain dbt and dagster need.",
     "init": "Write the settings of a server, with generated secrets.",
     "serve": "One service alone, for containers and service managers.",

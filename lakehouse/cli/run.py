@@ -91,17 +91,18 @@ def command(
         from orchestration.run import run
 
         options = RunOptions(force, accept_stale, full_refresh, full_checks, retry_delay)
-        summary = run(settings, select=select, options=options, on_note=note, on_line=lambda line: note(_told(line)))
+        summary = run(settings, select=select, options=options, on_note=note, on_line=lambda line: note(told(line)))
         seconds = time.monotonic() - began
     if as_json:
-        click.echo(json.dumps(_as_dict(summary, seconds), indent=2))
+        click.echo(json.dumps(as_dict(summary, seconds), indent=2))
     else:
-        _print(summary, seconds)
+        print_summary(summary, seconds)
     sys.stdout.flush()
     return 0 if summary.success else 6 if summary.blocked else 1
 
 
-def _told(line: AssetLine) -> str:
+def told(line: AssetLine) -> str:
+    """One line of progress."""
     rows = "" if line.rows is None else f", {line.rows:,} rows"
     return f"{click.style(line.asset, bold=True)} {click.style(line.status, fg=COLOURS[line.status])}{rows}"
 
@@ -110,7 +111,8 @@ def _sorted(summary: RunSummary) -> list[AssetLine]:
     return sorted(summary.lines, key=lambda line: (ORDER.index(line.layer), line.asset))
 
 
-def _as_dict(summary: RunSummary, seconds: float) -> dict[str, object]:
+def as_dict(summary: RunSummary, seconds: float) -> dict[str, object]:
+    """The result for machines; ``seconds`` with start-up."""
     from dataclasses import asdict
 
     return {
@@ -124,7 +126,8 @@ def _as_dict(summary: RunSummary, seconds: float) -> dict[str, object]:
     }
 
 
-def _print(summary: RunSummary, seconds: float) -> None:
+def print_summary(summary: RunSummary, seconds: float) -> None:
+    """The closing table; ``seconds`` with start-up."""
     from lakehouse.cli.tables import print_table
 
     rows = []

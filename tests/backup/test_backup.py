@@ -8,20 +8,15 @@ import time
 from pathlib import Path
 
 import pytest
-from platforms import CLI, Platform, a_platform
+from platforms import CLI, Platform
 
 from lakehouse import postgres
 from lakehouse.duckdb.lock import exclusive
 
-SMALL = ("--batches", "2", "--scale", "0.02", "--seed", "4")
 
-
-@pytest.fixture(scope="module")
-def built():
-    with a_platform() as made:
-        made.sample(*SMALL)
-        made.run()
-        yield made
+@pytest.fixture
+def built(original):
+    return original
 
 
 def backup(platform: Platform, *args: str, **variables: str) -> dict:

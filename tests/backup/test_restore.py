@@ -13,52 +13,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from contents import everything
-from platforms import CLI, Platform, a_platform
+from lives import ask
+from platforms import CLI, Platform
 
 from lakehouse import postgres
 from lakehouse.postgres import connect, embedded
-
-SMALL = ("--batches", "2", "--scale", "0.02", "--seed", "4")
-REPORTS = """
-    CREATE ROLE analyst NOLOGIN;
-    CREATE SCHEMA reports AUTHORIZATION analyst;
-    GRANT USAGE ON SCHEMA reports TO lakehouse_bi;
-    GRANT analyst TO lakehouse_owner;
-    GRANT USAGE, CREATE ON SCHEMA reports TO lakehouse_owner;
-    CREATE VIEW reports.hot AS SELECT batch_id, max_value FROM marts.mart_bioreactor_overview WHERE max_value > 30;
-    CREATE VIEW reports.hottest AS SELECT max(max_value) AS top FROM reports.hot;
-    COMMENT ON VIEW reports.hot IS 'above 30';
-    GRANT SELECT ON marts.mart_bioreactor_overview, marts.mart_bioreactor_overview TO analyst;
-    ALTER VIEW reports.hot OWNER TO analyst;
-    GRANT SELECT ON reports.hot TO lakehouse_bi
-"""
-
-
-def ask(platform: Platform, sql: str, url=connect.marts_admin_url):
-    """A statement on the running server."""
-    with (
-        contextlib.closing(connect.connect(url(platform.settings), what="the test database")) as connection,
-        connection,
-        connection.cursor() as cursor,
-    ):
-        cursor.execute(sql)
-        return cursor.fetchall() if cursor.description else []
-
-
-@pytest.fixture(scope="module")
-def original():
-    """A platform with views and grants of others, and a backup of it."""
-    with a_platform() as made:
-        made.sample(*SMALL)
-        made.run()
-        with postgres.ready(made.settings):
-            ask(made, REPORTS)
-        done = made.call("backup", "--json")
-        assert done.returncode == 0, done.stderr
-        made.backup = Path(json.loads(done.stdout)["backup"])
-        with postgres.ready(made.settings):
-            made.then = everything(made.settings)
-        yield made
 
 
 def restore(platform: Platform, *args: str) -> dict:
@@ -188,6 +147,7 @@ def test_a_backup_of_a_newer_platform_is_refused(original, tmp_path, part):
     assert "9999" in done.stderr
 
 
+@pytest.mark.prove
 def test_after_a_restore_files_that_are_gone_from_the_lake_are_named_and_a_run_works(original):
     gone = sorted(original.drop_zone.glob("*.parquet"))[0]
     content = gone.read_bytes()

@@ -66,6 +66,16 @@ def test_a_file_replaced_without_a_batch_takes_the_batch_away(warehouse: Warehou
     assert warehouse.query("select distinct batch_id from intermediate.int_bioreactor_downsample_5m") == [("B2",)]
 
 
+def test_a_file_replaced_without_a_batch_that_another_file_holds_takes_its_rows_away(warehouse: Warehouse) -> None:
+    warehouse.drop_readings("two.parquet", rows("B1", 1) + rows("B2", 2))
+    warehouse.drop_readings("B1.parquet", rows("B1", 7, hour=3))
+    warehouse.build()
+    assert averages(warehouse) == {"B1": 4.0, "B2": 2.0}
+    warehouse.drop_readings("two.parquet", rows("B2", 3))
+    warehouse.build()
+    assert averages(warehouse) == {"B1": 7.0, "B2": 3.0}
+
+
 def test_a_late_file_of_a_batch_joins_it_and_its_readings_win(warehouse: Warehouse) -> None:
     warehouse.drop_readings("B1.parquet", rows("B1", 1, 2))
     warehouse.build()

@@ -20,6 +20,7 @@
   Compares the batches in the accepted files with those that {{ this }} holds. Returns the keys of the files that hold a
   batch to replace, nothing else needs to be opened; none when everything is to be built.
     - a batch whose files differ from those it was built from is rebuilt from the files of now;
+    - so is one that was built from a former version of a file, also where the present version holds it no more;
     - a batch that none of its files holds any more goes, if one of them is still there: that file was replaced;
     - a batch whose files are gone from the drop zone stays: deleting a file by accident must not erase what was
       served. `--full-refresh` builds from what is in the lake, and drops it.
@@ -55,8 +56,9 @@
     built_file as (
         select
             batch_id,
-            split_part(unnest(source_files), chr(9), 1) as file_key
-        from built
+            source_file,
+            split_part(source_file, chr(9), 1) as file_key
+        from (select batch_id, unnest(source_files) as source_file from built)
     )
 
     select now_held.batch_id
@@ -66,12 +68,17 @@
         built.batch_id is null
         or split_part(built._batch_version, '-', 2) <> split_part(now_held._batch_version, '-', 2)
         or not list_has_all(built.source_files, string_split(now_held._source_files, chr(10)))
-    union all
-    select distinct built_file.batch_id
+    union
+    select built_file.batch_id
     from built_file
     where
         built_file.batch_id not in (select now_held.batch_id from now_held)
         and built_file.file_key in (select file_key from {{ files }})
+    union
+    select built_file.batch_id
+    from built_file
+    inner join {{ files }} as present on present.file_key = built_file.file_key
+    where present.file_key || chr(9) || present.fingerprint <> built_file.source_file
 {%- endmacro %}
 
 {% macro register_sql(rows) -%}
