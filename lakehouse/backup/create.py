@@ -122,6 +122,7 @@ def _fill(settings: Settings, scratch: Path, progress: Progress) -> Manifest:
                 schemas=marts.schemas_of(views),
                 dependents=[".".join(view) for view in views],
                 left_out=marts.others(),
+                relations=marts.relations(),
                 raw_files=_raw_files(state),
             )
             if settings.warehouse.exists():

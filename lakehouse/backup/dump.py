@@ -26,6 +26,9 @@ STATE_SCHEMAS = ("data_platform", "public")
 """The platform's own tables, and Dagster's storage, which knows no schema of its own."""
 MARTS_SCHEMAS = ("marts", "marts_build")
 
+RELATIONS = {"marts_build.publications": "mart", "marts_build.versions": "number"}
+"""Registers with a column ``relation`` that holds OIDs, and their keys."""
+
 # Relations of others that read ours, at any depth: a view's rewrite rule depends on what the view reads.
 DEPENDENTS = """
     WITH RECURSIVE found (oid, depth) AS (
@@ -154,6 +157,19 @@ class Snapshot:
             {"roles": list(roles)},
         )
         return [list(row) for row in rows]
+
+    def relations(self) -> list[list[str]]:
+        """What the registers of publications and versions name by OID: register, key column, key, ``schema.table``."""
+        found = []
+        for register, key in RELATIONS.items():
+            rows = self.ask(
+                f"SELECT {key}::text, format('%%I.%%I', n.nspname, c.relname) FROM {register} r JOIN pg_class c"
+                " ON c.oid = r.relation JOIN pg_namespace n ON n.oid = c.relnamespace"
+                " WHERE n.nspname = ANY(%(schemas)s) ORDER BY 1",
+                {"schemas": list(MARTS_SCHEMAS)},
+            )
+            found += [[register, key, *row] for row in rows]
+        return found
 
     def schemas_of(self, dependents: Sequence[tuple[str, str]]) -> list[str]:
         """Statements that make the schemas of these views."""

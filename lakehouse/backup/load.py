@@ -89,6 +89,12 @@ def load_marts(settings: Settings, folder: Path, manifest: Manifest) -> None:
         def write(into: IO[bytes]) -> None:
             _send(into, [f"ALTER SCHEMA {name} RENAME TO {name}{REPLACED}" for name in schemas])
             programs.script(folder / "marts.dump", into)
+            for register, key, value, table in manifest.relations:
+                literals = [text.replace("'", "''") for text in (table, value)]
+                _send(
+                    into,
+                    [f"UPDATE {register} SET relation = '{literals[0]}'::regclass WHERE {key} = '{literals[1]}'"],
+                )
             # Views first, as a reader does: the other order would wait for each other for good.
             old = [(f"{schema}{REPLACED}", table) for schema, table in tables]
             _send(into, [TAKE.format(quoted(name).replace("'", "''")) for name in [*reversed(views), *old]])

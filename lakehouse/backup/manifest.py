@@ -52,6 +52,8 @@ class Manifest:
         schemas: statements that make the schemas of the dependents.
         dependents: views of others on the marts, as ``schema.name``.
         left_out: what hangs on the marts and is not in the backup, and why.
+        relations: register of publications or versions, key in it, table it names: they name tables by number (OID),
+            and a restored table has another one.
         raw_files: ledger rows of files that count: source, file_key, fingerprint, bytes, status.
     """
 
@@ -66,6 +68,7 @@ class Manifest:
     schemas: list[str] = field(default_factory=list)
     dependents: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
+    relations: list[list[str]] = field(default_factory=list)
     raw_files: list[dict[str, Any]] = field(default_factory=list)
 
     def write(self, folder: Path) -> None:

@@ -27,6 +27,7 @@ def command() -> int:
 
     Schedule and sensors are on. What dies or hangs is started again, Postgres included; `lakehouse status` tells.
     """
+    from lakehouse import maintenance
     from lakehouse.postgres import embedded
     from lakehouse.services import record
     from lakehouse.services.house import House
@@ -36,7 +37,7 @@ def command() -> int:
     from lakehouse.settings import load_settings
 
     settings = load_settings()
-    with record.only_one(settings):
+    with record.only_one(settings), maintenance.using(settings):
         if left := record.end_leftovers(settings):
             _say(f"Ended what a killed `lakehouse up` had left: {', '.join(left)}")
         workspace = settings.dagster_home / "workspace.yaml"

@@ -6,6 +6,7 @@ import contextlib
 from typing import Any
 
 from lakehouse.backup.client import quoted
+from lakehouse.backup.dump import RELATIONS
 from lakehouse.duckdb.connect import connect as open_duckdb
 from lakehouse.postgres import connect
 from lakehouse.settings import Settings
@@ -21,6 +22,7 @@ OBJECTS = """
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE relkind IN ('r', 'v') AND nspname = ANY(%s) ORDER BY 1
 """
+NAMED = "(SELECT relname FROM pg_class WHERE oid = t.relation)"
 LEDGER = "ingestion_runs", "schema_history"
 
 
@@ -59,7 +61,11 @@ def marts(settings: Settings, *, runs: bool) -> dict[str, Any]:
             found[name] = rest
         for name in list(found):
             relation = name.partition(" ")[2]
-            cursor.execute(f"SELECT * FROM {relation}")
+            if relation in RELATIONS:  # these name tables by OID, which differ; a file number says nothing at all
+                query = f"SELECT to_jsonb(t) - 'filenode' || jsonb_build_object('relation', {NAMED}) FROM {relation} t"
+            else:
+                query = f"SELECT * FROM {relation}"
+            cursor.execute(query)
             found[name].append(sorted(cursor.fetchall(), key=repr))
         cursor.execute(
             "SELECT nspname, pg_get_userbyid(nspowner), nspacl::text[] FROM pg_namespace WHERE nspname = ANY(%s)"
