@@ -9,8 +9,10 @@ import pytest
 import yaml
 from compose_file import ROOT, compose, resolved
 
+from lakehouse.cli.serve import NAMES
 from lakehouse.production import env_file
 from lakehouse.production.stack import OPTIONS, SECRETS
+from lakehouse.services.processes import services as up_services
 from lakehouse.settings import Settings
 
 ONE_SHOT = {"preflight", "silo-init", "provision", "migrate"}
@@ -71,6 +73,13 @@ def test_every_setting_reaches_our_services_or_is_decided_by_the_file():
     decided = {f"LAKEHOUSE_{name.upper()}" for name in DECIDED}
     assert not known - passed - decided, "new settings: name them in x-settings of docker-compose.yml, or in DECIDED"
     assert not passed - known - {"LAKEHOUSE_DAGSTER_URL"}, "no such settings"
+
+
+def test_the_file_runs_the_services_of_lakehouse_up_all_of_them_and_no_others():
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    served = sorted(body["command"][1] for body in services.values() if (body.get("command") or [""])[0] == "serve")
+    ups = sorted(item.name.replace(" ", "-") for item in up_services(Settings(_env_file=None), Path("workspace.yaml")))
+    assert served == ups == sorted(NAMES)
 
 
 def test_no_secret_stands_in_the_file():

@@ -5,6 +5,7 @@ MinIO stands for SILO, and two PostgreSQL servers of our wheel for the official 
 
 from __future__ import annotations
 
+import re
 import shutil
 import signal
 import subprocess
@@ -18,7 +19,7 @@ import boto3
 import psycopg2
 import pytest
 from botocore.exceptions import ClientError
-from compose_file import resolved
+from compose_file import ROOT, resolved
 from native import Stack, becomes_image_user, seconds
 from platforms import CLI
 
@@ -181,6 +182,14 @@ def test_the_requirements_command_works_in_dagster_web(running):
     status = running.stack.execute("dagster-web", "lakehouse", "status")
     assert status.returncode == 0, status.stdout + status.stderr
     assert (running.stack.volumes("dagster-web")["/data"] / "dbt/logs/dbt.log").stat().st_size > 0
+
+
+def test_dbt_alone_works_in_dagster_web_as_the_docs_say(running):
+    page = (ROOT / "docs/operations/stack.md").read_text()
+    command = re.search(r"exec dagster-web sh -c '([^']*)'", page)[1].replace("/tmp", str(running.folder / "tmp"))
+    done = running.stack.execute("dagster-web", "sh", "-c", command, timeout=180)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "PASS=1 " in done.stdout
 
 
 @pytest.mark.parametrize("name", ["dagster-code", "dagster-webserver", "dagster-daemon", "worker", "postgres", "silo"])
