@@ -17,7 +17,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from benchmarks import new_file, pipeline_20m, startup, unchanged_run
+from benchmarks import idle_cost, new_file, pipeline_20m, startup, unchanged_run
 from benchmarks.figures import Figure, Outcome
 from benchmarks.options import Options
 from benchmarks.processes import ROOT, BenchmarkError
@@ -30,12 +30,14 @@ MEASURES: dict[str, Callable[[Options], Outcome]] = {
     "unchanged_run": unchanged_run.measure,
     "new_file": new_file.measure,
     "pipeline_20m": pipeline_20m.measure,
+    "idle_cost": idle_cost.measure,
 }
 PURPOSES = {
     "startup": "definitions load beside importing dagster and dagster_dbt; lakehouse --help",
     "unchanged_run": "lakehouse run with nothing new beside dbt build and dagster asset materialize",
     "new_file": "one new file after 1,000 processed ones beside after 10",
     "pipeline_20m": "20 million rows, with and without checks, beside the same SQL in bare DuckDB",
+    "idle_cost": "lakehouse up with nothing to do: processor time and memory of each process",
 }
 
 
