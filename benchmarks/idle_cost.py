@@ -1,9 +1,9 @@
 """What ``lakehouse up`` costs while nothing happens: processor time and memory, process by process.
 
 Measured: all processes of one platform, Postgres with all its sessions included, over a minute and a half that begins
-half a minute after everything works. Processor time is that of the process and of the children it has reaped, from the kernel. Memory
-is PSS: a page that several processes share is counted once, in parts. RSS, which counts it in each of them, is shown
-beside it.
+half a minute after everything works. Processor time, from the kernel, is that of a process and of the children it has
+reaped. Memory is PSS: a page that several processes share is counted once, in parts. RSS, which counts it in each of
+them, is shown beside it.
 """
 
 from __future__ import annotations

@@ -307,6 +307,8 @@ INTERNAL_VARIABLES = frozenset(
         "LAKEHOUSE_S3_USE_SSL",
         # What orchestration.instance hands to dagster.yaml where Postgres is external; derived too.
         "LAKEHOUSE_DAGSTER_URL",
+        # What lakehouse.services.processes tells the daemon.
+        "LAKEHOUSE_KEEP_CONNECTIONS",
         "LAKEHOUSE_TEST_CHAOS_ROUNDS",
         "LAKEHOUSE_TEST_CHAOS_SEED",
         "LAKEHOUSE_TEST_MINIO",

@@ -28,7 +28,13 @@ def instance_config(settings: Settings) -> dict[str, Any]:
     # the environment.
     location: Any = url if settings.embedded_postgres else {"env": "LAKEHOUSE_DAGSTER_URL"}
     return {
-        "storage": {"postgres": {"postgres_url": location}},
+        "storage": {
+            "custom": {
+                "module": "orchestration.storage",
+                "class": "KeptPostgresStorage",
+                "config": {"postgres_url": location},
+            }
+        },
         "run_coordinator": {
             "module": "dagster.core.run_coordinator",
             "class": "QueuedRunCoordinator",
@@ -51,6 +57,9 @@ def instance_config(settings: Settings) -> dict[str, Any]:
             "schedule": {"purge_after_days": settings.run_retention_days},
             "sensor": {"purge_after_days": {"skipped": 1, "failure": 7, "success": settings.run_retention_days}},
         },
+        # Two daemons we have no use for: no asset has an automation condition or a freshness policy.
+        "auto_materialize": {"enabled": False, "use_sensors": False},
+        "freshness": {"enabled": False},
         "telemetry": {"enabled": False},
         "nux": {"enabled": False},  # no sign-up dialog on the first visit
     }

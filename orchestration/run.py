@@ -29,6 +29,7 @@ from orchestration.instance import prepare_home
 from orchestration.options import RunOptions
 from orchestration.reaper import reap
 from orchestration.selection import to_dagster
+from orchestration.storage import MAX_CONNECTIONS, RECYCLE_SECONDS, STATEMENT_TIMEOUT_MS
 
 SELECTION_HELP = (
     "Examples: --select dbt_curated_models, --select 'dbt_staging_models+', --select bioreactor, --select dim_batch."
@@ -36,8 +37,6 @@ SELECTION_HELP = (
 log = logging.getLogger(__name__)
 
 REAP_SECONDS = 10.0
-STATEMENT_TIMEOUT_MS = 300_000
-MAX_CONNECTIONS = 20
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -129,7 +128,7 @@ def run(
 def keep_connections(instance: DagsterInstance) -> None:
     """Keep connections open between events; without it every event costs one or two new ones."""
     instance.optimize_for_webserver(
-        statement_timeout=STATEMENT_TIMEOUT_MS, pool_recycle=3600, max_overflow=MAX_CONNECTIONS
+        statement_timeout=STATEMENT_TIMEOUT_MS, pool_recycle=RECYCLE_SECONDS, max_overflow=MAX_CONNECTIONS
     )
 
 

@@ -1,5 +1,6 @@
 """Sensors: one per drop zone, and the one that looks after runs (dead ones, old ones)."""
 
+import time
 from collections.abc import Mapping, Sequence
 
 from dagster import (
@@ -25,6 +26,7 @@ from orchestration.jobs import file_arrival
 from orchestration.reaper import reap
 from orchestration.retention import forget_old_runs
 
+RETENTION_SECONDS = 3600
 UPKEEP_SECONDS = 15  # a dead run's pool slot is to be free within 30 s
 
 
@@ -86,7 +88,11 @@ def request(
 
 
 def upkeep_sensor(assets: Sequence[AssetKey], settings: Settings) -> SensorDefinition:
-    """Fails runs whose process has died and forgets runs past their retention. Starts nothing itself."""
+    """Fails runs whose process has died and forgets runs past their retention. Starts nothing itself.
+
+    While a resident worker beats, it looks after dead runs, every ten seconds and on connections it has; from here each
+    look would cost thirty new ones. Old runs are looked for once an hour.
+    """
 
     @sensor(
         name="run_upkeep",
@@ -96,8 +102,15 @@ def upkeep_sensor(assets: Sequence[AssetKey], settings: Settings) -> SensorDefin
         asset_selection=AssetSelection.assets(*assets),
     )
     def definition(context: SensorEvaluationContext) -> SkipReason:
-        dead = reap(context.instance, settings)
-        forgotten = forget_old_runs(context.instance, assets, settings.run_retention_days)
-        return SkipReason(f"{len(dead)} dead run(s) failed, {forgotten} old run(s) forgotten.")
+        done = []
+        if watched_by_worker(settings):
+            done.append("The worker looks after dead runs.")
+        else:
+            done.append(f"{len(reap(context.instance, settings))} dead run(s) failed.")
+        if time.time() - float(context.cursor or 0) > RETENTION_SECONDS:
+            forgotten = forget_old_runs(context.instance, assets, settings.run_retention_days)
+            context.update_cursor(str(time.time()))
+            done.append(f"{forgotten} old run(s) forgotten.")
+        return SkipReason(" ".join(done))
 
     return definition

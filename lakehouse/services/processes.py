@@ -71,6 +71,11 @@ def services(settings: Settings, workspace: Path) -> list[Service]:
                 "run",
                 *("--workspace", str(workspace), "--log-level", "warning"),
             ),
+            environment={
+                "LAKEHOUSE_KEEP_CONNECTIONS": "yes",  # orchestration.storage
+                # Looks for runs whose process died, to start them again; that may take 15 s instead of 5.
+                "DAGSTER_EVENT_LOG_CONSUMER_DAEMON_INTERVAL_SECONDS": "15",
+            },
             after=("code server",),  # it would look for it again a minute later only
             seen_through="webserver",
         ),

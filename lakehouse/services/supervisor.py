@@ -159,8 +159,10 @@ class Supervisor:
         return all(self._seats[name].works for name in seat.service.after if name in self._seats)
 
     def _spawn(self, seat: Seat) -> None:
+        name = seat.service.name
+        who = {"PGAPPNAME": f"lakehouse {name}"}  # so that pg_stat_activity tells whose a session is
         seat.process = child.spawn(
-            seat.service.command, self._environment | seat.service.environment, self._house.log_file(seat.service.name)
+            seat.service.command, self._environment | who | seat.service.environment, self._house.log_file(name)
         )
         seat.pidfd = os.pidfd_open(seat.process.pid)
         self._selector.register(seat.pidfd, selectors.EVENT_READ, seat)
@@ -168,8 +170,8 @@ class Supervisor:
         seat.began = seat.good = time.monotonic()
         seat.since = datetime.now(UTC)
         seat.works = False
-        probe = self._house.probe(seat.service.name, seat.process.pid, seat.since)
-        seat.watch = Watch(seat.service.name, seat.starts, probe, self._hear)
+        probe = self._house.probe(name, seat.process.pid, seat.since)
+        seat.watch = Watch(name, seat.starts, probe, self._hear)
         self._house.tell_record(self.status())
 
     def _hear(self, answer: Answer) -> None:
