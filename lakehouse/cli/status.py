@@ -57,9 +57,10 @@ def collect(settings: Any) -> dict[str, Any]:
         settings: the platform's settings; Postgres must be ready.
 
     Returns:
-        ``services``, ``sources``, ``assets``, ``checks`` (those that do not pass) and ``alerts`` (open ones).
+        ``services``, ``worker``, ``sources``, ``assets``, ``checks`` (those that do not pass) and ``alerts`` (open ones).
     """
     from ingestion.declarations import load_all
+    from lakehouse.cli.arriving import arriving, worker
     from lakehouse.duckdb.lock import holder
     from lakehouse.postgres.connect import connect, state_url
     from lakehouse.services import record
@@ -69,7 +70,8 @@ def collect(settings: Any) -> dict[str, Any]:
     connection = connect(state_url(settings), what="state database")
     try:
         with connection, connection.cursor() as cursor:
-            sources = [_source(cursor, item, settings, now) for item in load_all().values()]
+            declared = list(load_all().values())
+            sources = [_source(cursor, item, settings, now) for item in declared]
             assets = _rows(
                 cursor,
                 "select asset_key as asset, status as state, rows, last_ok_at, failing_since, reason,"
@@ -85,10 +87,14 @@ def collect(settings: Any) -> dict[str, Any]:
                 "select raised_at, severity, kind, subject, message, remedy from data_platform.alert_history"
                 f" where resolved_at is null order by raised_at desc limit {MAX_ALERTS}",
             )
+        for item, found in zip(declared, sources, strict=True):
+            found["arriving"] = arriving(connection, settings, item)
+        present = worker(connection)
     finally:
         connection.close()
     return {
         "at": now,
+        "worker": present,
         "services": {
             "up": record.runs(settings),
             "processes": record.read(settings),
@@ -133,14 +139,17 @@ def _rows(cursor: Any, sql: str, values: tuple[Any, ...] = ()) -> list[dict[str,
 
 
 def _print(report: dict[str, Any]) -> None:
+    from lakehouse.cli.arriving import print_arriving, print_worker
     from lakehouse.cli.tables import print_table
 
     now = report["at"]
     services = report["services"]
     click.echo(
         f"lakehouse up: {'running' if services['up'] else 'not running'}   "
-        f"warehouse: {services['warehouse_writer'] or 'free'}\n"
+        f"warehouse: {services['warehouse_writer'] or 'free'}"
     )
+    print_worker(report["worker"])
+    click.echo()
     if services["processes"]:
         print_table(
             ["service", "state", "pid", "since", "restarts"],
@@ -175,6 +184,7 @@ def _print(report: dict[str, Any]) -> None:
                 f"{item['source']} is late since {item['late_since']:%Y-%m-%d %H:%M} UTC: its newest batch began "
                 f"{_ago(item['newest_batch_start'], now)}, the limit is {item['limit_hours']:g} h."
             )
+    print_arriving(report["sources"])
     click.echo()
     print_table(
         ["asset", "state", "rows", "last in order", "failing for"],
