@@ -1,4 +1,4 @@
-"""The part of ``lakehouse status`` about what is arriving: the worker, what waits in the drop zones, how fast it goes."""
+"""What ``lakehouse status`` says of arrivals: the worker, what waits in the drop zones, how fast it goes."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def collect(settings: Any) -> dict[str, Any]:
         settings: the platform's settings; Postgres must be ready.
 
     Returns:
-        ``services``, ``worker``, ``sources``, ``assets``, ``checks`` (those that do not pass) and ``alerts`` (open ones).
+        ``services``, ``worker``, ``sources``, ``assets``, ``checks`` (those that do not pass), open ``alerts``.
     """
     from ingestion.declarations import load_all
     from lakehouse.cli.arriving import arriving, worker

@@ -1,5 +1,6 @@
 """The worker's heartbeat: a thread that says what the main loop does, and falls silent when that hangs."""
 
+import ctypes
 import dataclasses
 import logging
 import os
@@ -102,3 +103,9 @@ class Heart:
 def resident_bytes() -> int:
     """Resident memory of this process."""
     return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def give_back_memory() -> None:
+    """Return freed memory to the system: what a large run needed for a moment must not stay with a resident process."""
+    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):  # glibc; others give it back by themselves
+        trim(0)

@@ -21,7 +21,7 @@ from lakehouse.settings import Settings
 from orchestration.arrivals import Arrival, arrival
 from orchestration.worker.code import code_version
 from orchestration.worker.execute import execute
-from orchestration.worker.heart import Heart, resident_bytes
+from orchestration.worker.heart import Heart, give_back_memory, resident_bytes
 
 log = logging.getLogger(__name__)
 
@@ -153,6 +153,7 @@ class Worker:
         )
         verdict = f"in the mart {done.slowest:.1f} s after arrival" if done.success else "failed"
         self._say(f"{what}, run {done.run_id[:8]}: {verdict} ({seconds:.1f} s).")
+        give_back_memory()
 
     def _note_waiting(self, found: Arrival, settle: float) -> None:
         """When the next file that is waited for will have settled."""

@@ -84,26 +84,29 @@ def test_a_file_deleted_meanwhile_is_named_and_nothing_fails(zone, monkeypatch):
 
 def test_a_file_modified_just_now_is_left_unless_the_run_may_wait(zone):
     key = zone.drop("B001.parquet", age=0)
-    report = zone.ingest(wait=False)
-    assert list(report.waiting) == [key]
-    assert "files settle for 2 s" in report.waiting[key]
-    began = time.monotonic()
-    assert [item.key for item in zone.ingest(wait=True).accepted] == [key]
-    assert time.monotonic() - began < 4
+    with zone.path(key).open("ab"):  # its writer has not closed it: only time can tell that it is complete
+        report = zone.ingest(wait=False)
+        assert list(report.waiting) == [key]
+        assert "files settle for 2 s" in report.waiting[key]
+        began = time.monotonic()
+        assert [item.key for item in zone.ingest(wait=True).accepted] == [key]
+        assert time.monotonic() - began < 4
 
 
 def test_a_file_still_growing_is_left_for_later(zone):
     key = zone.drop("B001.parquet", age=0)
-    stop = threading.Event()
+    opened, stop = threading.Event(), threading.Event()
 
     def grow():
         with zone.path(key).open("ab") as stream:
+            opened.set()
             while not stop.wait(0.05):
                 stream.write(b"x" * 1000)
                 stream.flush()
 
     writer = threading.Thread(target=grow)
     writer.start()
+    assert opened.wait(5)
     try:
         report = zone.ingest(wait=True)
     finally:
