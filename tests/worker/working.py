@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from platforms import CLI, ROOT, Platform
 
+from lakehouse.postgres import ready
 from lakehouse.postgres.connect import bi_url, connect, state_url
 
 PARAMETERS = (("temperature", 37.0, "°C"), ("ph", 7.0, "pH"), ("do", 40.0, "%"))
@@ -82,10 +83,10 @@ class Working:
             )
         until(lambda: self.process.poll() is not None or "Watching" in self.text, 120, "its start")
         assert self.process.poll() is None, self.text
-        self._marts = connect(bi_url(self.settings), what="marts")
-        self._marts.autocommit = True
-        self._state = connect(state_url(self.settings), what="state")
-        self._state.autocommit = True
+        self.marts = connect(bi_url(self.settings), what="marts")
+        self.marts.autocommit = True
+        self.state = connect(state_url(self.settings), what="state")
+        self.state.autocommit = True
 
     @property
     def text(self) -> str:
@@ -98,7 +99,7 @@ class Working:
 
     def served(self, prefix: str) -> int:
         """How many batches of this prefix the mart holds."""
-        with self._marts.cursor() as cursor:
+        with self.marts.cursor() as cursor:
             cursor.execute("select to_regclass('marts.mart_bioreactor_overview') is null")
             if cursor.fetchone()[0]:
                 return 0
@@ -114,7 +115,7 @@ class Working:
 
     def ask(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         """Rows from the state database."""
-        with self._state.cursor() as cursor:
+        with self.state.cursor() as cursor:
             cursor.execute(sql, values)
             return cursor.fetchall()
 
@@ -142,21 +143,25 @@ class Working:
             self.process.send_signal(signal.SIGTERM)
         return self.process.wait(seconds)
 
+    def end(self) -> None:
+        """Leave nothing of it behind, whatever state it is in."""
+        self.marts.close()
+        self.state.close()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGCONT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.stop()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
 
 @contextlib.contextmanager
 def working(platform: Platform, root: Path = ROOT) -> Iterator[Working]:
     """A worker for the length of the block; nothing of it is left behind."""
-    found = Working(platform, root)
-    try:
-        yield found
-    finally:
-        found._marts.close()
-        found._state.close()
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(found.process.pid, signal.SIGCONT)
-        if found.process.poll() is None:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                found.stop()
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(found.process.pid, signal.SIGKILL)
-        found.process.wait()
+    with ready(platform.settings):  # so that Postgres can be asked when the worker has gone
+        found = Working(platform, root)
+        try:
+            yield found
+        finally:
+            found.end()
