@@ -17,7 +17,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from benchmarks import idle_cost, new_file, pipeline_20m, startup, unchanged_run
+from benchmarks import idle_cost, new_file, pipeline_20m, publish_5m, startup, unchanged_run
 from benchmarks.figures import Figure, Outcome
 from benchmarks.options import Options
 from benchmarks.processes import ROOT, BenchmarkError
@@ -31,6 +31,7 @@ MEASURES: dict[str, Callable[[Options], Outcome]] = {
     "new_file": new_file.measure,
     "pipeline_20m": pipeline_20m.measure,
     "idle_cost": idle_cost.measure,
+    "publish_5m": publish_5m.measure,
 }
 PURPOSES = {
     "startup": "definitions load beside importing dagster and dagster_dbt; lakehouse --help",
@@ -38,6 +39,7 @@ PURPOSES = {
     "new_file": "one new file after 1,000 processed ones beside after 10",
     "pipeline_20m": "20 million rows, with and without checks, beside the same SQL in bare DuckDB",
     "idle_cost": "lakehouse up with nothing to do: processor time and memory of each process",
+    "publish_5m": "a mart of 5 million rows beside psql \\copy of the same rows",
 }
 
 

@@ -22,7 +22,7 @@ class Publisher:
     def _start(self) -> None:
         context = multiprocessing.get_context("fork")
         self.pipe, other = context.Pipe()
-        self.process = context.Process(target=_serve, args=(self.project, other), daemon=True)
+        self.process = context.Process(target=_serve, args=(self.project, other, self.pipe), daemon=True)
         self.process.start()
         other.close()
 
@@ -53,7 +53,8 @@ class Publisher:
         self.process.join(30)
 
 
-def _serve(project: MartProject, pipe: Any) -> None:
+def _serve(project: MartProject, pipe: Any, of_parent: Any) -> None:
+    of_parent.close()  # else its end would not be seen when the parent dies
     while (options := pipe.recv()) is not None:
         try:
             pipe.send(project.publish(**options))

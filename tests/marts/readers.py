@@ -81,7 +81,8 @@ def read(url: str, table: str, rows: int, stop: Event, results: Any) -> None:
     seen = Seen(connection.get_backend_pid())
     latest = 0
     next_aggregate = time.monotonic() + AGGREGATE_SECONDS * (seen.process % 7) / 7
-    while not stop.is_set():
+    parent = multiprocessing.parent_process()
+    while not stop.is_set() and parent is not None and parent.is_alive():
         began = time.monotonic()
         if began >= next_aggregate:
             next_aggregate = began + AGGREGATE_SECONDS

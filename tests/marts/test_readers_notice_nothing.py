@@ -45,7 +45,7 @@ def test_readers_notice_nothing_of_rebuilds_upserts_failures_and_kills(project: 
     seed = random.randrange(10**6)
     print(f"seed {seed}")
     chance = random.Random(seed)
-    project.model(MODEL, not_null="id,amount", more="indexes=[{'columns': ['touched']}]")
+    project.model(MODEL, not_null="id,amount")
     common = {"rows": ROWS, "broken": False}
     assert project.publish(version=0, **common) == f"PUBLISHED {ROWS + 5}"
     surround(project)

@@ -84,6 +84,12 @@ BEGIN
         target_owner := pg_get_userbyid(old.relowner);
         PERFORM marts_build.dress(served, new_table, mart, suffix);
 
+        -- First a lock that no reader minds and a vacuum does. The server ends its own vacuum for whoever has waited a
+        -- second (deadlock_timeout), so the short tries below never would: the swap would wait for all of it.
+        PERFORM set_config('lock_timeout', (lock_seconds * 1000)::bigint || 'ms', true);
+        EXECUTE format('LOCK TABLE marts.%I IN SHARE UPDATE EXCLUSIVE MODE', mart);
+        PERFORM set_config('lock_timeout', lock_timeout_before, true);
+
         <<locking>>
         LOOP
             views := marts_build.views_on(served);

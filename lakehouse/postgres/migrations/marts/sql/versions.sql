@@ -67,7 +67,7 @@ DECLARE
     one record;
     lock_timeout_before text := current_setting('lock_timeout');
 BEGIN
-    PERFORM set_config('lock_timeout', '1s', true);
+    PERFORM set_config('lock_timeout', '3s', true);
     FOR one IN SELECT v.number FROM marts_build.versions v WHERE v.mart = prune.mart
                ORDER BY v.number DESC OFFSET greatest(keep, 0) LOOP
         BEGIN
