@@ -36,11 +36,11 @@ mutation Launch($job: String!) {
 """
 
 
-def until(condition: Callable[[], Any], seconds: float, what: str) -> Any:
+def until(condition: Callable[[], Any], seconds: float, what: str, instead: Callable[[], object] = lambda: "") -> Any:
     """Wait for something to become true; fail naming it."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):
-        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
+        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what} {instead()}"
         time.sleep(0.2)
     return found
 
@@ -125,15 +125,21 @@ class Arena:
         page = f"http://127.0.0.1:{self.platform.variables['LAKEHOUSE_WEBSERVER_PORT']}/graphql"
         body = json.dumps({"query": LAUNCH, "variables": {"job": "nightly_pipeline"}}).encode()
 
+        answers: list[str] = []
+
         def attempt() -> str | None:
             request = urllib.request.Request(page, body, {"Content-Type": "application/json"})
             try:
                 with urllib.request.urlopen(request, timeout=20) as answer:
-                    return json.load(answer)["data"]["launchRun"]["run"]["runId"]
-            except (OSError, KeyError, TypeError, ValueError):
-                return None
+                    answers.append(answer.read().decode())
+                return json.loads(answers[-1])["data"]["launchRun"]["run"]["runId"]
+            except OSError as error:
+                answers.append(str(error))
+            except (KeyError, TypeError, ValueError):
+                pass  # it says why it took none
+            return None
 
-        return until(attempt, 120, "the page takes a run")
+        return until(attempt, 120, "the page takes a run", lambda: answers[-1])
 
     def begin_run(self) -> subprocess.Popen[str]:
         """Start ``lakehouse run`` without waiting for it."""

@@ -8,33 +8,13 @@ import subprocess
 import time
 
 from figures import SMALL
+from holders import hold
 from platforms import CLI
-
-HOLD_LOCK = """
-import sys, time
-from pathlib import Path
-from lakehouse.duckdb.lock import exclusive
-with exclusive(Path(sys.argv[1]), "somebody's backfill", timeout=5):
-    print("held", flush=True)
-    time.sleep(float(sys.argv[2]))
-"""
-
-
-def _hold(platform, seconds):
-    import sys
-
-    child = subprocess.Popen(
-        [sys.executable, "-c", HOLD_LOCK, str(platform.settings.warehouse), str(seconds)],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert child.stdout.readline() == "held\n"
-    return child
 
 
 def test_a_run_waits_for_the_warehouse_and_says_for_whom(platform):
     platform.sample(*SMALL)
-    holder = _hold(platform, 12)
+    holder = hold(platform, 12)
     done = platform.call("run")
     holder.wait()
     assert done.returncode == 0, done.stderr
@@ -44,7 +24,7 @@ def test_a_run_waits_for_the_warehouse_and_says_for_whom(platform):
 def test_a_query_waits_for_a_writer_and_says_for_whom(platform):
     platform.sample(*SMALL)
     platform.run()
-    holder = _hold(platform, 2)
+    holder = hold(platform, 2)
     done = platform.call("query", "select count(*) as n from curated.dim_batch")
     holder.wait()
     assert done.returncode == 0
@@ -53,7 +33,7 @@ def test_a_query_waits_for_a_writer_and_says_for_whom(platform):
 
 def test_a_killed_run_is_failed_by_the_next_one_which_succeeds(platform):
     platform.sample("--batches", "6", "--scale", "0.5")
-    holder = _hold(platform, 300)
+    holder = hold(platform, 300)
     victim = subprocess.Popen(
         [str(CLI), "run"], env=platform.environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
@@ -74,7 +54,7 @@ def test_a_killed_run_is_failed_by_the_next_one_which_succeeds(platform):
 
 def test_a_run_that_waits_for_a_killed_one_goes_on(platform):
     platform.sample(*SMALL)
-    holder = _hold(platform, 300)
+    holder = hold(platform, 300)
     victim = subprocess.Popen(
         [str(CLI), "run"], env=platform.environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
