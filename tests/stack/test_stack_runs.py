@@ -5,6 +5,7 @@ MinIO stands for SILO, and two PostgreSQL servers of our wheel for the official 
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import signal
@@ -20,6 +21,7 @@ import psycopg2
 import pytest
 from botocore.exceptions import ClientError
 from compose_file import ROOT, resolved
+from dockerfile import stages
 from native import Stack, becomes_image_user, seconds
 from platforms import CLI
 
@@ -190,6 +192,14 @@ def test_dbt_alone_works_in_dagster_web_as_the_docs_say(running):
     done = running.stack.execute("dagster-web", "sh", "-c", command, timeout=180)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "PASS=1 " in done.stdout
+
+
+def test_a_backup_is_made_with_the_rights_of_migrate(running):
+    command = [*json.loads(stages()[-1].last("ENTRYPOINT")), "backup"]
+    done = running.stack.execute("migrate", *command, timeout=180)
+    assert done.returncode == 0, done.stdout + done.stderr
+    made = list((running.stack.volumes("migrate")["/data"] / "backups").glob("*/manifest.json"))
+    assert len(made) == 1
 
 
 @pytest.mark.parametrize("name", ["dagster-code", "dagster-webserver", "dagster-daemon", "worker", "postgres", "silo"])
