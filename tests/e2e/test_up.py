@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -183,6 +184,21 @@ def test_a_killed_run_process_is_failed_and_its_slot_freed(up):
     holder.wait()
     done = up.platform.call("run")
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_process_with_the_code_dies_behind_its_proxy_and_the_page_takes_runs_again(up):
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            mine = f"LAKEHOUSE_DATA_DIR={up.platform.home}\0".encode() in (process / "environ").read_bytes()
+            if mine and b"dagster\0api\0grpc" in (process / "cmdline").read_bytes():
+                os.kill(int(process.name), signal.SIGKILL)
+
+    def launched() -> str | None:
+        answer = up.ask(LAUNCH, job="nightly_pipeline")["launchRun"]
+        return answer["run"]["runId"] if answer["__typename"] == "LaunchRunSuccess" else None
+
+    run_id = _until(launched, 120)
+    assert _until(lambda: up.run_ended(run_id), 180) == "SUCCESS"
 
 
 def test_ctrl_c_ends_everything_and_leaves_no_orphan(up):

@@ -1,0 +1,72 @@
+"""What a dead run left is resumed by the next look at the drop zone, but not for ever."""
+
+from __future__ import annotations
+
+import pytest
+from dagster import DagsterInstance, DagsterRunStatus, job, op
+
+from orchestration import arrivals, names
+
+
+@op
+def nothing() -> None:
+    """Something to run."""
+
+
+@job
+def idle() -> None:
+    """A job to make runs of."""
+    nothing()
+
+
+@pytest.fixture
+def instance():
+    with DagsterInstance.ephemeral() as made:
+        yield made
+
+
+def _ended(instance: DagsterInstance, status=DagsterRunStatus.FAILURE, *, died: bool = False, **tags: str) -> str:
+    run_id = instance.create_run_for_job(idle, status=status, tags=tags).run_id
+    if died:
+        instance.add_run_tags(run_id, {names.TAG_DIED: run_id})
+    return run_id
+
+
+def _resumed(instance: DagsterInstance, source: str = "bioreactor") -> str | None:
+    run = arrivals._to_resume(instance, source)
+    return run and run.run_id
+
+
+def test_nothing_is_resumed_where_nothing_died(instance):
+    assert _resumed(instance) is None
+    _ended(instance, DagsterRunStatus.SUCCESS)
+    _ended(instance)
+    assert _resumed(instance) is None, "a run that failed by itself is not repeated"
+
+
+def test_the_newest_run_is_resumed_if_it_died(instance):
+    _ended(instance, DagsterRunStatus.SUCCESS)
+    dead = _ended(instance, died=True)
+    assert _resumed(instance) == dead
+    _ended(instance, DagsterRunStatus.SUCCESS)
+    assert _resumed(instance) is None, "a later run has done its work"
+
+
+def test_the_death_of_another_sources_run_is_not_ours(instance):
+    dead = _ended(instance, died=True, **{names.TAG_SOURCE: "other"})
+    assert _resumed(instance) is None
+    assert _resumed(instance, "other") == dead
+
+
+def test_a_re_execution_inherits_the_tag_but_not_the_death(instance):
+    dead = _ended(instance, died=True)
+    _ended(instance, **{names.TAG_DIED: dead})
+    assert _resumed(instance) is None
+
+
+def test_after_three_deaths_in_a_row_there_is_a_pause(instance):
+    for _ in range(2):
+        dead = _ended(instance, died=True)
+    assert _resumed(instance) == dead
+    _ended(instance, died=True)
+    assert _resumed(instance) is None
