@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from lakehouse.errors import ConfigError
@@ -20,7 +20,7 @@ class Version:
     Attributes:
         number: of a kept version; None for the one that is served.
         run_id: the Dagster run that published it; dbt's invocation id where plain dbt did.
-        published_at: when it was published; for one that came back, when it did.
+        published_at: when it was published, UTC; for one that came back, when it did.
         rows: rows it has.
         size_bytes: what it takes on disk: the table with its indexes, or the rows that lead back to it.
         kept_as: ``served``, ``table`` or ``undo``.
@@ -77,9 +77,13 @@ def published(connection: Connection, mart: str) -> Published:
             " where mart = %s and relation in (select oid from pg_class) order by number desc",
             (name,),
         )
-        former = [Version(*row) for row in cursor.fetchall()]
+        former = [_version(*row) for row in cursor.fetchall()]
     asset_key, held, run_id, published_at, rows, size = served
-    return Published(name, asset_key, held, (Version(None, run_id, published_at, rows, size, "served"), *former))
+    return Published(name, asset_key, held, (_version(None, run_id, published_at, rows, size, "served"), *former))
+
+
+def _version(number: int | None, run_id: str, published_at: datetime, rows: int, size: int, kept_as: str) -> Version:
+    return Version(number, run_id, published_at.astimezone(UTC), rows, size, kept_as)
 
 
 def of_run(found: Published, run: str) -> Version:
