@@ -172,7 +172,8 @@ def an_arena() -> Iterator[Arena]:
         arena = Arena(platform, store)
         try:
             client(store.endpoint).create_bucket(Bucket=BUCKET)
-            platform.variables |= on_store(store, PREFIX)
+            # By default a step waits a minute before it tries again; that would be most of a round.
+            platform.variables |= on_store(store, PREFIX) | {"LAKEHOUSE_RETRY_DELAY_SECONDS": "2"}
             yield arena
         finally:
             arena.stop()
