@@ -224,6 +224,6 @@ def _failed(home: Home, port: int, offset: int, said: str) -> LakehouseError:
     quoted = tail.replace("\n", "\n    ") or "(it said nothing)"
     return LakehouseError(
         f"The embedded Postgres in {home.path} does not start. Its log ends with:\n    {quoted}",
-        remedy=f"Mend what it names (full log: {home.log}). If the files are damaged, move {home.cluster} away: the "
-        "next start makes an empty database, and the lake fills it again.",
+        remedy=f"Mend what it names (full log: {home.log}). If its files are damaged: lakehouse rebuild --from-lake "
+        f"--discard-postgres builds everything anew; or move {home.cluster} away and restore a backup.",
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from typing import Any
 
 from lakehouse.backup.client import quoted
@@ -103,3 +104,26 @@ def ledger(settings: Settings, *, runs: bool) -> dict[str, Any]:
             rows = [row for row in rows if not str(row.get("watermark_column", "")).startswith("_")]
             found[".".join(name)] = sorted(rows, key=repr)
     return found
+
+
+def differences(found: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
+    """What two platforms differ in; numbers of floating point may in their last digits.
+
+    DuckDB sums in parallel, in an order that differs from build to build: also two full refreshes differ there.
+    """
+    names = sorted(found.keys() | wanted.keys())
+    return [
+        f"{name}: {found.get(name)} instead of {wanted.get(name)}"
+        for name in names
+        if not _same(found.get(name), wanted.get(name))
+    ]
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, float) and isinstance(other, float):
+        return math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-9)
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return len(one) == len(other) and all(_same(*pair) for pair in zip(one, other, strict=True))
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_same(value, other[key]) for key, value in one.items())
+    return bool(one == other)
