@@ -40,11 +40,13 @@ def _remove_abandoned(parent: Path) -> None:
     for path in parent.iterdir():
         if path.name == LOCK:
             continue
-        if path.is_dir() and (path / LOCK).exists():
+        if not path.is_dir():
+            path.unlink(missing_ok=True)
+            continue
+        if (path / LOCK).exists():
             with (path / LOCK).open("a") as lock:
                 try:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
                     continue
         shutil.rmtree(path, ignore_errors=True)
-        path.unlink(missing_ok=True) if not path.is_dir() else None
