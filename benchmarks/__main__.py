@@ -17,7 +17,16 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from benchmarks import file_latency, idle_cost, new_file, pipeline_20m, publish_5m, startup, unchanged_run
+from benchmarks import (
+    file_latency,
+    idle_cost,
+    new_file,
+    pipeline_20m,
+    publish_5m,
+    restart_time,
+    startup,
+    unchanged_run,
+)
 from benchmarks.figures import Figure, Outcome
 from benchmarks.options import Options
 from benchmarks.processes import ROOT, BenchmarkError
@@ -33,6 +42,7 @@ MEASURES: dict[str, Callable[[Options], Outcome]] = {
     "idle_cost": idle_cost.measure,
     "publish_5m": publish_5m.measure,
     "file_latency": file_latency.measure,
+    "restart_time": restart_time.measure,
 }
 PURPOSES = {
     "startup": "definitions load beside importing dagster and dagster_dbt; lakehouse --help",
@@ -40,6 +50,7 @@ PURPOSES = {
     "new_file": "one new file after 1,000 processed ones beside after 10",
     "pipeline_20m": "20 million rows, with and without checks, beside the same SQL in bare DuckDB",
     "file_latency": "from a file's drop to the mart under lakehouse up, idle and beside a run over --rows rows",
+    "restart_time": "stop and start of everything; each service after kill -9",
     "idle_cost": "lakehouse up with nothing to do: processor time and memory of each process",
     "publish_5m": "a mart of 5 million rows beside psql \\copy of the same rows",
 }

@@ -15,6 +15,7 @@ COMMANDS = {
     "run": "Run the pipeline here and show what was built.",
     "worker": "Watch the drop zones and bring what arrives to the marts within seconds.",
     "status": "What is fresh, late, failing, and since when.",
+    "logs": "What the services of `lakehouse up` write.",
     "query": "Ask the warehouse or the marts in SQL.",
     "sample": "Generate sample data into the lake.",
     "ingest": "Validate and record what lies in the drop zones, without Dagster.",

@@ -20,7 +20,9 @@ def folder(settings: Settings) -> Path:
 
 
 def path_of(settings: Settings, service: str) -> Path:
-    """The log of one service, by the name that people use; ``postgres`` included."""
+    """The log of one service, by the name that people use; ``postgres`` and ``dbt`` included."""
+    if service == "dbt":
+        return settings.dbt_dir / "logs" / "dbt.log"  # dbt itself keeps it within 6 files of 10 MB
     if service == "postgres" and settings.embedded_postgres:
         from lakehouse.postgres.home import locate
 
