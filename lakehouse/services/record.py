@@ -68,13 +68,18 @@ def write(settings: Settings, services: Sequence[dict[str, Any]]) -> None:
     """
     path = _file(settings)
     fresh = path.with_suffix(".new")
-    fresh.write_text(json.dumps({"boot": _boot(), "services": list(services)}, indent=1), encoding="utf-8")
+    record = {"boot": _boot(), "supervisor": os.getpid(), "services": list(services)}
+    fresh.write_text(json.dumps(record, indent=1), encoding="utf-8")
     fresh.replace(path)
 
 
 def read(settings: Settings) -> list[dict[str, Any]]:
     """The services of the `lakehouse up` that runs now; empty where none does."""
-    return _stored(settings)["services"] if runs(settings) else []
+    stored = _stored(settings)
+    with contextlib.suppress(OSError):
+        if runs(settings) and _lock(settings).read_text(encoding="utf-8").strip() == str(stored["supervisor"]):
+            return list(stored["services"])
+    return []  # none runs, or it has not come to write its own yet
 
 
 def end_leftovers(settings: Settings) -> list[str]:
@@ -113,9 +118,9 @@ def _is_ours(settings: Settings, leader: int, began: str | None) -> bool:
 def _stored(settings: Settings) -> dict[str, Any]:
     try:
         found = json.loads(_file(settings).read_text(encoding="utf-8"))
-        return {"boot": found["boot"], "services": list(found["services"])}
+        return {"boot": found["boot"], "supervisor": found["supervisor"], "services": list(found["services"])}
     except (OSError, ValueError, KeyError, TypeError):
-        return {"boot": None, "services": []}
+        return {"boot": None, "supervisor": None, "services": []}
 
 
 def _boot() -> str:
