@@ -16,5 +16,7 @@ def image() -> Iterator[Path]:
     """/opt/lakehouse of the image, in a folder that every account can enter."""
     folder = Path(tempfile.mkdtemp(prefix="lakehouse-image-"))
     folder.chmod(0o755)
-    yield build(folder)
-    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        yield build(folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
