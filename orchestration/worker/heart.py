@@ -38,6 +38,7 @@ class Heart:
         host, _, _, pid, _ = process.split()
         self._beat = workers.Beat(f"{host}:{pid}:{uuid.uuid4().hex[:6]}", host, process)
         self._turned = time.monotonic()
+        self._one_at_a_time = threading.RLock()
         self._changed = threading.Event()
         self._ended = threading.Event()
         self._connection: Connection | None = None
@@ -68,16 +69,18 @@ class Heart:
     def say(self, **changes: Any) -> None:
         """Change what is told; it is told at once."""
         self.turn()
-        changed = dataclasses.replace(self._beat, **changes)
-        if changed != self._beat:
-            self._beat = changed
-            self._changed.set()
+        with self._one_at_a_time:
+            changed = dataclasses.replace(self._beat, **changes)
+            if changed != self._beat:
+                self._beat = changed
+                self._changed.set()
 
     def say_goodbye(self) -> None:
         """Tell that this worker is gone, from any thread, as the last thing."""
         self._ended.set()
-        self.say(state="stopped", doing="", run_id=None)
-        self._tell()
+        with self._one_at_a_time:
+            self.say(state="stopped", doing="")
+            self._tell()
 
     def _work(self) -> None:
         while not self._ended.is_set():
@@ -88,16 +91,17 @@ class Heart:
                 self._tell()
 
     def _tell(self) -> None:
-        self._beat = dataclasses.replace(self._beat, memory_bytes=resident_bytes())
-        try:
-            if self._connection is None:
-                self._connection = connect(state_url(self._settings), what="state database")
-            workers.tell(self._connection, self._beat)
-        except (LakehouseError, PostgresError) as error:
-            log.debug("No heartbeat: %s", error)
-            if self._connection is not None:
-                self._connection.close()
-            self._connection = None
+        with self._one_at_a_time:
+            self._beat = dataclasses.replace(self._beat, memory_bytes=resident_bytes())
+            try:
+                if self._connection is None:
+                    self._connection = connect(state_url(self._settings), what="state database")
+                workers.tell(self._connection, self._beat)
+            except (LakehouseError, PostgresError) as error:
+                log.debug("No heartbeat: %s", error)
+                if self._connection is not None:
+                    self._connection.close()
+                self._connection = None
 
 
 def resident_bytes() -> int:

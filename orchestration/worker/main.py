@@ -6,6 +6,7 @@ import logging
 import os
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 from dagster import AssetsDefinition, BetaWarning, DagsterInstance
 
@@ -74,7 +75,9 @@ def serve(settings: Settings, say: Callable[[str], None]) -> None:
             with on_stop(stop), reaping(instance, settings, on_dead=bell.ring), zones:
                 how = "by file events" if zones.by_events else f"every {settings.worker_look_seconds:g} s"
                 say(f"Watching {', '.join(item.path for item in declarations)} {how}.")
-                reason = worker.work()
+                # Not in the main thread: there Dagster would take SIGTERM itself and break off a run at once.
+                with ThreadPoolExecutor(1, thread_name_prefix="worker") as thread:
+                    reason = thread.submit(worker.work).result()
     if reason is not None:
         say(f"Starting anew: {reason}.")
         start_anew()

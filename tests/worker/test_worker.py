@@ -198,7 +198,7 @@ def test_a_changed_model_is_used_without_a_hand(platform, tmp_path):
         worker.wait_for("K001")
         model = copy / "dbt_project/models/marts/bioreactor/mart_bioreactor_overview.yml"
         text = model.read_text()
-        described = text.replace("description:", "description: CHANGED,", 1)
+        described = text.replace("Everything a dashboard", "CHANGED: Everything a dashboard", 1)
         assert described != text
         model.write_text(described)
         until(lambda: worker.text.count("Watching") == 2, 60, "the new start")
