@@ -91,7 +91,8 @@ def main() -> int:
         RESULTS.mkdir(exist_ok=True)
         path = RESULTS / f"{written['began'].replace(':', '')}.json"
         path.write_text(json.dumps({**written, "broken": broken}, indent=2), encoding="utf-8")
-        print(f"\n{render(figures)}\n\nMedians; ratios pair by pair. Whole processes; Postgres is counted in idle_cost only.")
+        print(f"\n{render(figures)}\n")
+        print("Medians; ratios pair by pair. Whole processes; Postgres is counted in idle_cost only.")
         print(f"All samples: {path.relative_to(ROOT)}")
     for text in broken:
         print(f"broken: {text}", file=sys.stderr)
