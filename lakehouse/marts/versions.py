@@ -61,7 +61,7 @@ def published(connection: Connection, mart: str) -> Published:
     with connection, connection.cursor() as cursor:
         cursor.execute(
             "select coalesce(model, mart), held_reason, coalesce(run_id, ''), published_at, coalesce(rows, 0),"
-            " coalesce(pg_total_relation_size(relation), 0) from marts_build.publications where mart = %s",
+            " coalesce(pg_total_relation_size(to_regclass(format('marts.%%I', mart))), 0) from marts_build.publications where mart = %s",
             (name,),
         )
         served = cursor.fetchone()
@@ -73,8 +73,9 @@ def published(connection: Connection, mart: str) -> Published:
             )
         cursor.execute(
             "select number, coalesce(run_id, ''), published_at, coalesce(rows, 0),"
-            " pg_total_relation_size(relation), kind from marts_build.versions"
-            " where mart = %s and relation in (select oid from pg_class) order by number desc",
+            " pg_total_relation_size(kept), kind from marts_build.versions,"
+            " to_regclass(format('marts_build.%%I', relation)) as kept"
+            " where mart = %s and kept is not null order by number desc",
             (name,),
         )
         former = [_version(*row) for row in cursor.fetchall()]

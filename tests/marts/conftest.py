@@ -37,7 +37,7 @@ def project(marts_settings: Settings) -> Iterator[MartProject]:
     made = MartProject(marts_settings.data_path / "project", marts_settings)
     yield made
     shutil.rmtree(marts_settings.warehouse.parent, ignore_errors=True)
-    kept = made.sql("select 'drop table ' || relation::regclass from marts_build.versions")
+    kept = made.sql("select 'drop table if exists marts_build.' || relation from marts_build.versions")
     made.sql(
         "drop schema if exists reports cascade",
         f"drop table if exists {MART} cascade",

@@ -122,7 +122,7 @@ class MartProject:
         found = self.sql(
             "select n.nspname || '.' || c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace"
             " where c.relkind in ('r', 'v') and (n.nspname in ('marts', 'marts_build') or n.nspname like 'pg_temp%')"
-            " and c.oid not in (select relation from marts_build.versions) and n.nspname || '.' || c.relname not in"
+            " and c.relname not in (select relation from marts_build.versions) and n.nspname || '.' || c.relname not in"
             f" ('{MART}', 'marts_build.publications', 'marts_build.versions', 'marts_build.scripts',"
             " 'marts_build.alembic_version')"
         )

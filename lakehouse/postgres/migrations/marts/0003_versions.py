@@ -33,7 +33,7 @@ def upgrade() -> None:
             publication_id uuid NOT NULL UNIQUE,
             mart text NOT NULL,
             kind text NOT NULL CHECK (kind IN ('table', 'undo')),
-            relation oid NOT NULL,
+            relation text NOT NULL,
             base uuid,
             run_id text,
             published_at timestamptz NOT NULL,
@@ -48,6 +48,8 @@ def upgrade() -> None:
         );
         COMMENT ON TABLE marts_build.versions IS
             'Former versions of marts: a whole table, or the rows that lead from publication `base` back to it';
+        COMMENT ON COLUMN marts_build.versions.relation IS
+            'Its table in marts_build; by name, because a restored backup has other OIDs';
         DO $$
         BEGIN
             EXECUTE format('GRANT SELECT ON marts_build.versions TO %I', current_setting('lakehouse.writer'));

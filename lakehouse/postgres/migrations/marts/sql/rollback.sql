@@ -20,11 +20,12 @@ BEGIN
         RAISE EXCEPTION 'marts.% has no version % any more; list them again', quote_ident(mart), version;
     END IF;
     IF target.kind = 'table' THEN
-        SELECT relname, target.changes INTO restored, changed FROM pg_class WHERE oid = target.relation;
+        restored := target.relation;
+        changed := target.changes;
     ELSE
         SELECT r.restored, r.changes INTO restored, changed FROM marts_build.rebuild(target) AS r;
     END IF;
-    IF restored IS NULL THEN
+    IF to_regclass(format('marts_build.%I', restored)) IS NULL THEN
         RAISE EXCEPTION 'Somebody dropped the table of version % of marts.%', version, quote_ident(mart);
     END IF;
     EXECUTE format('SELECT count(*) FROM marts_build.%I', restored) INTO counted;
@@ -72,7 +73,7 @@ BEGIN
             RAISE EXCEPTION 'What version % of marts.% is counted back from is gone', target.number,
                 quote_ident(target.mart);
         END IF;
-        whole := step.relation;
+        whole := to_regclass(format('marts_build.%I', step.relation));
         kept := step.kind = 'table';
         EXIT WHEN kept;
         chain := step || chain;
@@ -84,12 +85,12 @@ BEGIN
     SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) INTO columns
     FROM pg_attribute WHERE attrelid = whole AND attnum > 0 AND NOT attisdropped;
     FOREACH step IN ARRAY chain LOOP
-        EXECUTE format('DELETE FROM marts_build.%I m USING %s u WHERE %s', restored, step.relation::regclass,
+        EXECUTE format('DELETE FROM marts_build.%I m USING marts_build.%I u WHERE %s', restored, step.relation,
                        marts_build.same_key(step.key, 'm', 'u'));
         GET DIAGNOSTICS counted = ROW_COUNT;
         changes := changes + counted;
-        EXECUTE format('INSERT INTO marts_build.%1$I (%2$s) SELECT %2$s FROM %3$s WHERE "was there"', restored, columns,
-                       step.relation::regclass);
+        EXECUTE format('INSERT INTO marts_build.%1$I (%2$s) SELECT %2$s FROM marts_build.%3$I WHERE "was there"', restored,
+                       columns, step.relation);
         GET DIAGNOSTICS counted = ROW_COUNT;
         changes := changes + counted;
     END LOOP;

@@ -53,7 +53,7 @@ BEGIN
                        changed_rows::regclass, mart, marts_build.same_key(key, 'm', 'd'));
         INSERT INTO marts_build.versions (number, publication_id, mart, kind, relation, base, run_id, published_at,
                                           rows, fingerprint, model_checksum, model, key, changes)
-        VALUES (right(undo, -6)::bigint, base.publication_id, mart, 'undo', format('marts_build.%I', undo)::regclass,
+        VALUES (right(undo, -6)::bigint, base.publication_id, mart, 'undo', undo,
                 (facts ->> 'publication_id')::uuid, base.run_id, base.published_at, base.rows, base.fingerprint,
                 base.model_checksum, base.model, base.key, base.changes);
     END IF;

@@ -52,7 +52,7 @@ BEGIN
     END LOOP;
     INSERT INTO marts_build.versions (number, publication_id, mart, kind, relation, run_id, published_at, rows,
                                       fingerprint, model_checksum, model, key, changes)
-    SELECT token::bigint, p.publication_id, p.mart, 'table', served, p.run_id, p.published_at, p.rows,
+    SELECT token::bigint, p.publication_id, p.mart, 'table', 'kept__' || token, p.run_id, p.published_at, p.rows,
            p.fingerprint, p.model_checksum, p.model, p.key, p.changes
     FROM marts_build.publications p WHERE p.mart = retire.mart;
 END
@@ -85,12 +85,10 @@ RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    gone oid;
+    gone text;
 BEGIN
     DELETE FROM marts_build.versions WHERE number = version RETURNING relation INTO gone;
-    IF EXISTS (SELECT 1 FROM pg_class WHERE oid = gone AND relnamespace = 'marts_build'::regnamespace) THEN
-        EXECUTE format('DROP TABLE %s', gone::regclass);
-    END IF;
+    EXECUTE format('DROP TABLE IF EXISTS marts_build.%I', gone);
 END
 $$;
 
