@@ -61,7 +61,8 @@ def published(connection: Connection, mart: str) -> Published:
     with connection, connection.cursor() as cursor:
         cursor.execute(
             "select coalesce(model, mart), held_reason, coalesce(run_id, ''), published_at, coalesce(rows, 0),"
-            " coalesce(pg_total_relation_size(to_regclass(format('marts.%%I', mart))), 0) from marts_build.publications where mart = %s",
+            " coalesce(pg_total_relation_size(to_regclass(format('marts.%%I', mart))), 0)"
+            " from marts_build.publications where mart = %s",
             (name,),
         )
         served = cursor.fetchone()
