@@ -15,6 +15,9 @@ from pydantic_core import PydanticUndefined
 from lakehouse.production.stack import EXAMPLE_SECRET, INIT_COMMAND, OPTIONS, SECRETS
 from lakehouse.settings import Settings
 
+sys.path.insert(0, str(Path(__file__).parent))
+import error_catalogue
+
 REFERENCE = Path(__file__).parent / "reference"
 HEADER = """# Configuration
 
@@ -82,6 +85,7 @@ def _default(value: Any) -> str:
 
 
 PAGES = {
+    REFERENCE / "errors.md": error_catalogue.page,
     REFERENCE / "configuration.md": configuration,
     Path(__file__).parent.parent / ".env.example": example,
 }

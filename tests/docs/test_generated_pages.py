@@ -22,3 +22,29 @@ def test_every_setting_is_in_the_reference():
     text = generate.configuration()
     for name in generate.Settings.model_fields:
         assert f"LAKEHOUSE_{name.upper()}`" in text
+
+
+def test_every_error_and_alert_has_a_cause_and_a_remedy():
+    known = generate.error_catalogue.causes()
+    entries = generate.error_catalogue.entries()
+    missing = [entry for entry in entries if entry.key not in known]
+    assert not missing, "docs/errors.yml lacks: " + "\n".join(f"{entry.key} ({entry.where})" for entry in missing)
+    helpless = [entry.key for entry in entries if not (entry.remedy or known[entry.key][1])]
+    assert not helpless, "nothing says what to do about: " + "\n".join(helpless)
+
+
+def test_no_cause_is_left_over_from_a_message_that_is_gone():
+    gone = set(generate.error_catalogue.causes()) - {entry.key for entry in generate.error_catalogue.entries()}
+    assert not gone, "docs/errors.yml explains what nothing raises: " + "\n".join(sorted(gone))
+
+
+def test_the_catalogue_finds_errors_of_every_kind():
+    messages = [entry.key for entry in generate.error_catalogue.entries()]
+    for part in (
+        "The bucket of the lake … does not exist.",  # Python
+        "--json and --csv exclude each other.",  # the command line's own
+        "There is no publish_mode …",  # dbt
+        "What depends on marts.… changed while it was being published; publish again",  # PostgreSQL
+        "Run … was forced past: - …",  # an alert
+    ):
+        assert part in messages
