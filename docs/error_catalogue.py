@@ -73,7 +73,8 @@ def entries() -> list[Entry]:
             found += _sql(path)
     for path in _files("dbt_project/macros", "sql"):
         found += _jinja(path)
-    return list({(entry.section, entry.message): entry for entry in found}.values())
+    # A bare ``…`` passes on what was raised elsewhere.
+    return list({(entry.section, entry.message): entry for entry in found if entry.message != "…"}.values())
 
 
 def causes() -> dict[str, tuple[str, str]]:
@@ -148,9 +149,8 @@ def _python(where: str, tree: ast.Module, constants: dict[str, ast.expr]) -> Ite
             yield Entry(_code_section(USAGE_CODE), _text(node.args[0], constants), "", where)
         elif name in ALERTS and (message := named.get("message", node.args[3] if len(node.args) > 3 else None)):
             remedy_node = named.get("remedy", node.args[4] if len(node.args) > 4 else None)
-            text = _text(message, constants)
-            if text != "…":  # passes on what its caller gave
-                yield Entry(ALERT, text, "" if remedy_node is None else _text(remedy_node, constants), where)
+            remedy = "" if remedy_node is None else _text(remedy_node, constants)
+            yield Entry(ALERT, _text(message, constants), remedy, where)
 
 
 def _text(node: ast.expr, constants: dict[str, ast.expr]) -> str:
