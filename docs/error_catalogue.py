@@ -66,8 +66,9 @@ def entries() -> list[Entry]:
     found: list[Entry] = []
     sources = {path: ast.parse(path.read_text(encoding="utf-8")) for room in ROOMS for path in _files(room, "py")}
     constants = {name: value for tree in sources.values() for name, value in _constants(tree)}
+    codes = EXIT_CODES | {name: EXIT_CODES[base] for tree in sources.values() for name, base in _subclasses(tree)}
     for path, tree in sources.items():
-        found += _python(str(path.relative_to(ROOT)), tree, constants)
+        found += _python(str(path.relative_to(ROOT)), tree, constants, codes)
     for room in ROOMS:
         for path in _files(room, "sql"):
             found += _sql(path)
@@ -136,15 +137,23 @@ def _constants(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:
             yield from ((target.id, node.value) for target in node.targets if isinstance(target, ast.Name))
 
 
-def _python(where: str, tree: ast.Module, constants: dict[str, ast.expr]) -> Iterator[Entry]:
+def _subclasses(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef):
+            yield from (
+                (node.name, base.id) for base in node.bases if isinstance(base, ast.Name) and base.id in EXIT_CODES
+            )
+
+
+def _python(where: str, tree: ast.Module, constants: dict[str, ast.expr], codes: dict[str, int]) -> Iterator[Entry]:
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call):
             continue
         name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
         named = {item.arg: item.value for item in node.keywords}
-        if name in EXIT_CODES and node.args:
+        if name in codes and node.args:
             remedy = _text(named["remedy"], constants) if "remedy" in named else ""
-            yield Entry(_code_section(EXIT_CODES[name]), _text(node.args[0], constants), remedy, where)
+            yield Entry(_code_section(codes[name]), _text(node.args[0], constants), remedy, where)
         elif name in USAGE and node.args:
             yield Entry(_code_section(USAGE_CODE), _text(node.args[0], constants), "", where)
         elif name in ALERTS and (message := named.get("message", node.args[3] if len(node.args) > 3 else None)):
