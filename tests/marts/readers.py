@@ -61,14 +61,19 @@ class Seen:
 def whole(version: int, rows: int) -> tuple[int, int, int, int]:
     """Count and sums that the statement over the whole table must give (all columns but the version itself)."""
     low = version * STEP
-    ids = range(low, low + rows)
-    total = sum(ids)
+    total = rows * (2 * low + rows - 1) // 2
     touched = sum(version - (version - i) % 100 for i in range(low, low + 100)) * (rows // 100) + MARKERS * version
     markers = range(-MARKERS, 0)
     doubled = 2 * (total + sum(markers)) + rows + MARKERS
     # DuckDB's % has the sign of the dividend.
-    amount = sum(i % 97 for i in ids) + sum(-(-i % 97) for i in markers)
+    amount = _remainders(low + rows) - _remainders(low) + sum(-(-i % 97) for i in markers)
     return rows + MARKERS, touched, doubled, amount
+
+
+def _remainders(below: int) -> int:
+    """Sum of i % 97 over 0 ≤ i < below."""
+    full, rest = divmod(below, 97)
+    return full * sum(range(97)) + sum(range(rest))
 
 
 def read(url: str, table: str, rows: int, stop: Event, results: Any) -> None:
