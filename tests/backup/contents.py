@@ -14,7 +14,8 @@ from lakehouse.settings import Settings
 
 OBJECTS = """
     SELECT format('%%s %%I.%%I', CASE relkind WHEN 'v' THEN 'view' ELSE 'table' END, nspname, relname),
-        pg_get_userbyid(relowner), coalesce(relacl, acldefault('r', relowner))::text[], obj_description(c.oid, 'pg_class'),
+        pg_get_userbyid(relowner), coalesce(relacl, acldefault('r', relowner))::text[],
+        obj_description(c.oid, 'pg_class'),
         CASE relkind WHEN 'v' THEN pg_get_viewdef(c.oid) END,
         ARRAY(SELECT attname || ' ' || format_type(atttypid, atttypmod) || ' ' || attnotnull
               || coalesce(' ' || col_description(c.oid, attnum), '') FROM pg_attribute
