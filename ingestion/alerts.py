@@ -69,13 +69,14 @@ def rows_rejected(
 def conditions(source: DropZoneSource, rows: Sequence[Mapping[str, Any]]) -> list[Alert]:
     """What is open about the files of a source, by its ledger rows."""
     missing = {row["file_key"] for row in rows if row["status"] == "missing"}
+    broken = {row["file_key"] for row in rows if row["status"] == "quarantined"}
     found = []
     for row in sorted(rows, key=lambda item: int(item["ingestion_id"])):
         key, fingerprint, facts = row["file_key"], row["fingerprint"], row["facts"]
         if row["status"] == "quarantined":
             replaced = key in missing
             found.append(file_quarantined(source, key, fingerprint, row["reason"], facts, replaced=replaced))
-        elif row["status"] == "missing":
+        elif row["status"] == "missing" and key not in broken:  # else the alert about the broken one says it
             found.append(file_missing(source, key, fingerprint))
         elif row["status"] == "accepted" and row["rejected_rows"]:
             found.append(rows_rejected(source, key, fingerprint, row["rejected_rows"], facts))

@@ -26,8 +26,8 @@ STATE_SCHEMAS = ("data_platform", "public")
 """The platform's own tables, and Dagster's storage, which knows no schema of its own."""
 MARTS_SCHEMAS = ("marts", "marts_build")
 
-RELATIONS = {"marts_build.publications": "mart", "marts_build.versions": "number"}
-"""Registers with a column ``relation`` that holds OIDs, and their keys."""
+RELATIONS = {"marts_build.publications": "mart"}
+"""Registers with a column ``relation`` that holds OIDs, and their keys (``versions`` names its tables)."""
 
 # Relations of others that read ours, at any depth: a view's rewrite rule depends on what the view reads.
 DEPENDENTS = """
@@ -159,7 +159,7 @@ class Snapshot:
         return [list(row) for row in rows]
 
     def relations(self) -> list[list[str]]:
-        """What the registers of publications and versions name by OID: register, key column, key, ``schema.table``."""
+        """What the register of publications names by OID: register, key column, key, ``schema.table``."""
         found = []
         for register, key in RELATIONS.items():
             rows = self.ask(

@@ -52,8 +52,8 @@ class Manifest:
         schemas: statements that make the schemas of the dependents.
         dependents: views of others on the marts, as ``schema.name``.
         left_out: what hangs on the marts and is not in the backup, and why.
-        relations: register of publications or versions, key in it, table it names: they name tables by number (OID),
-            and a restored table has another one.
+        relations: register of publications, its key column, key, table it names: it does so by number (OID), and a
+            restored table has another one.
         raw_files: ledger rows of files that count: source, file_key, fingerprint, bytes, status.
     """
 
