@@ -45,6 +45,7 @@ def measure(options: Options) -> Outcome:
         shutil.copy(template, stash)
         up.start()
         up.until("every service works", up.all_up)
+        up.until("the history is in the mart", lambda: _idle(up))
         idle = _drop_one_by_one(up, stash, "IDLE", files, options)
         options.say(f"making about {options.rows:,} rows")
         busy = _beside_runs(up, stash, options)
