@@ -8,6 +8,8 @@ import os
 import socket
 from pathlib import Path
 
+from orchestration import names
+
 PARTS = 5
 
 
@@ -37,6 +39,11 @@ def this_process() -> str:
     """The identity of this process: host, boot, process namespace, process id, start time."""
     pid = os.getpid()
     return f"{socket.gethostname()} {boot_id()} {pid_namespace()} {pid} {start_time(pid) or '0'}"
+
+
+def run_tags(started_by: str) -> dict[str, str]:
+    """Tags of a run that this process creates and executes itself: if it dies before the first beat, they tell."""
+    return {names.TAG_STARTED_BY: started_by, names.TAG_PROCESS: this_process()}
 
 
 def is_gone(identity: str) -> bool | None:

@@ -7,6 +7,8 @@ warehouse lock needs no reaper, the kernel frees it.
 
 import contextlib
 import time
+from collections.abc import Iterable
+from dataclasses import replace
 
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
 from psycopg2.extensions import connection as Connection
@@ -66,14 +68,19 @@ def reap(instance: DagsterInstance, settings: Settings) -> list[str]:
 
 
 def _fail_the_dead(instance: DagsterInstance, connection: Connection) -> dict[str, str]:
-    in_progress = [run.run_id for run in instance.get_runs(RunsFilter(statuses=IN_PROGRESS))]
-    beats = heartbeats.look(connection, in_progress)
-    suspects = {run_id: why for run_id in in_progress if (why := cause_of_death(beats[run_id]))}
+    in_progress = {run.run_id: run for run in instance.get_runs(RunsFilter(statuses=IN_PROGRESS))}
+
+    def suspected(run_ids: Iterable[str]) -> dict[str, str]:
+        beats = heartbeats.look(connection, run_ids)
+        return {
+            run_id: why for run_id in run_ids if (why := cause_of_death(_taken_up(beats[run_id], in_progress[run_id])))
+        }
+
+    suspects = suspected(in_progress)
     if any(why != KILLED for why in suspects.values()):
         # Silence may also be that of a machine that slept or a clock that jumped: the living speak up again at once.
         time.sleep(LOOK_AGAIN_SECONDS)
-        beats = heartbeats.look(connection, suspects)
-        suspects = {run_id: why for run_id in suspects if (why := cause_of_death(beats[run_id]))}
+        suspects = suspected(suspects)
     failed = {}
     for run_id, why in suspects.items():
         run = instance.get_run_by_id(run_id)  # asked anew: it may have ended in order before its process did
@@ -83,6 +90,16 @@ def _fail_the_dead(instance: DagsterInstance, connection: Connection) -> dict[st
             failed[run_id] = why
     heartbeats.forget(connection, failed)
     return failed
+
+
+def _taken_up(beat: Beat, run: DagsterRun) -> Beat:
+    """The sign of life of a run that a process created to execute it itself, also before its first beat.
+
+    The tag counts for that run alone: a re-execution inherits it and runs elsewhere.
+    """
+    if beat.process is None and run.parent_run_id is None:
+        return replace(beat, process=run.tags.get(names.TAG_PROCESS))
+    return beat
 
 
 def cause_of_death(beat: Beat) -> str | None:

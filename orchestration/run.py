@@ -27,6 +27,7 @@ from lakehouse.settings import Settings
 from orchestration import names, progress
 from orchestration.instance import prepare_home
 from orchestration.options import RunOptions
+from orchestration.processes import run_tags
 from orchestration.reaper import reap
 from orchestration.selection import to_dagster
 from orchestration.storage import MAX_CONNECTIONS, RECYCLE_SECONDS, STATEMENT_TIMEOUT_MS
@@ -103,7 +104,7 @@ def run(
                 reconstructable(pipeline_job),
                 instance=instance,
                 run_config=QUIET,
-                tags={**options.to_tags(), names.TAG_STARTED_BY: "lakehouse run"},
+                tags={**options.to_tags(), **run_tags("lakehouse run")},
                 asset_selection=keys,
             )
         summary.run_id, summary.success = result.run_id, result.success

@@ -12,6 +12,7 @@ from lakehouse.postgres.connect import connect, state_url
 from lakehouse.settings import Settings
 from orchestration import names
 from orchestration.arrivals import Arrival
+from orchestration.processes import run_tags
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ def execute(instance: DagsterInstance, settings: Settings, arrival: Arrival, ass
         reconstructable(files_job),
         instance=instance,
         run_config=QUIET,
-        tags={**arrival.tags, names.TAG_STARTED_BY: STARTED_BY},
+        tags={**arrival.tags, **run_tags(STARTED_BY)},
         asset_selection=list(assets),
     )
     now = datetime.now(UTC)

@@ -69,7 +69,8 @@ def left_behind(arena: Arena) -> list[str]:
     found = [f"temporary file {path}" for path in _temporary(settings.data_path)]
     built = rows(
         marts_url(settings),
-        "select tablename from pg_tables where schemaname = 'marts_build' and tablename like '%\\_\\_%'",
+        "select tablename from pg_tables where schemaname = 'marts_build' and tablename like '%\\_\\_%' and"
+        " tablename not in (select relation from marts_build.versions)",
     )
     found += [f"table marts_build.{row[0]}" for row in built]
     beats = "select run_id from data_platform.run_heartbeats h join runs using (run_id) where status <> 'STARTED'"

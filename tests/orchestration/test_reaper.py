@@ -12,7 +12,7 @@ from platforms import a_platform
 
 from lakehouse import heartbeats, postgres
 from lakehouse.postgres.connect import connect, state_url
-from orchestration import reaper
+from orchestration import names, reaper
 from orchestration.heartbeat import beating
 from orchestration.processes import start_time, this_process
 
@@ -52,8 +52,8 @@ def reap(database, monkeypatch):
             def __call__(self) -> list[str]:
                 return reaper.reap(instance, settings)
 
-            def run(self, status=DagsterRunStatus.STARTED) -> str:
-                return instance.create_run_for_job(idle, status=status).run_id
+            def run(self, status=DagsterRunStatus.STARTED, **facts) -> str:
+                return instance.create_run_for_job(idle, status=status, **facts).run_id
 
             def last_message(self, run_id: str) -> str:
                 return [entry.get_dagster_event().message or "" for entry in instance.all_logs(run_id)][-1]
@@ -69,13 +69,29 @@ def _elsewhere(host: str = "worker-1") -> str:
     return " ".join([host, *this_process().split()[1:]])
 
 
-def test_a_run_of_a_dead_process_is_failed_with_a_reason(reap):
+def _dead() -> str:
     child = subprocess.Popen([sys.executable, "-c", "pass"])
     parts = this_process().split()
     identity = " ".join([*parts[:3], str(child.pid), start_time(child.pid) or "0"])
     child.wait()
+    return identity
+
+
+def test_a_run_whose_process_died_before_the_first_beat_is_failed_at_once(reap):
+    run_id = reap.run(tags={names.TAG_PROCESS: _dead()})
+    assert reap() == [run_id]
+    assert reap.last_message(run_id) == reaper.KILLED
+
+
+def test_a_re_execution_is_not_judged_by_the_process_of_the_run_it_repeats(reap):
+    first = reap.run(status=DagsterRunStatus.FAILURE)
+    reap.run(tags={names.TAG_PROCESS: _dead()}, parent_run_id=first, root_run_id=first)
+    assert reap() == []
+
+
+def test_a_run_of_a_dead_process_is_failed_with_a_reason(reap):
     run_id = reap.run()
-    heartbeats.beat(reap.connection, run_id, identity)
+    heartbeats.beat(reap.connection, run_id, _dead())
     assert reap() == [run_id]
     assert reap.instance.get_run_by_id(run_id).status is DagsterRunStatus.FAILURE
     assert reap.last_message(run_id) == reaper.KILLED
