@@ -16,6 +16,7 @@ from object_stores import ACCESS_KEY, BUCKET, SECRET_KEY, client, minio_server
 from platforms import Platform, a_platform, free_port
 
 from lakehouse import postgres
+from lakehouse.duckdb.extensions import extension_directory
 from lakehouse.postgres import embedded, passfile
 from lakehouse.settings import Settings
 
@@ -89,6 +90,7 @@ def test_two_servers_and_a_lake_on_minio(tmp_path):
 
         # Both servers and the machine are lost: others take their place.
         shutil.rmtree(platform.home)
+        extension_directory.cache_clear()  # this process has seen its links
         use(platform, other_state, other_marts)
         done = platform.call("restore", "--json", folder)
         assert done.returncode == 0, done.stderr
