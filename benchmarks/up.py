@@ -10,6 +10,7 @@ import json
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.request
@@ -40,13 +41,16 @@ class Up:
     environment: Mapping[str, str]
     output: Path
     process: subprocess.Popen[bytes] | None = None
+    checkout: Path | None = None
+    """Another checkout than this one to run from."""
 
     def start(self) -> None:
         """Begin ``lakehouse up``; it is not waited for."""
         with self.output.open("ab") as output:
             self.process = subprocess.Popen(
-                [LAKEHOUSE, "up"],
-                env=dict(self.environment),
+                [LAKEHOUSE, "up"] if self.checkout is None else [sys.executable, "-m", "lakehouse.cli.main", "up"],
+                env={**self.environment, **({"PYTHONPATH": str(self.checkout)} if self.checkout else {})},
+                cwd=self.checkout,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

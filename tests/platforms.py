@@ -107,6 +107,14 @@ class Platform:
         return [alert for alert in found if kind in (None, alert["kind"])]
 
 
+def copy_of_checkout(folder: Path) -> Path:
+    """The platform's own code, models and declarations again in ``folder``, for a test that changes them."""
+    for name in ("lakehouse", "ingestion", "lineage", "orchestration", "dbt_project"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "target", "logs"))
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    return folder
+
+
 @contextlib.contextmanager
 def a_platform() -> Iterator[Platform]:
     """A platform with ports of its own, in a folder that the embedded server's account can reach; gone afterwards."""

@@ -54,6 +54,18 @@ def session(leader: int) -> Iterator[int]:
                 yield int(stat.parent.name)
 
 
+def busy(leader: int) -> bool:
+    """Whether a session has more than its leader, the process of a run, say.
+
+    The resource tracker that Python's multiprocessing starts with the first process does no work and stays for good.
+    """
+    for pid in session(leader):
+        with contextlib.suppress(OSError):
+            if pid != leader and b"multiprocessing.resource_tracker" not in Path(f"/proc/{pid}/cmdline").read_bytes():
+                return True
+    return False
+
+
 def signal_all(pids: Iterator[int], number: signal.Signals) -> None:
     """Send a signal to each; one that has ended meanwhile is left out."""
     for pid in pids:

@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from lakehouse.code_version import code_version
 from lakehouse.errors import LakehouseError
 from lakehouse.services import logs, probes, record
 from lakehouse.services.postgres_guard import PostgresGuard
@@ -89,6 +90,10 @@ class House:
         except LakehouseError:
             return False
         return True
+
+    def code_version(self) -> int:
+        """A number that changes with the code, models or declarations."""
+        return code_version()
 
     def tell_record(self, services: Sequence[dict[str, Any]]) -> None:
         """Write what runs where `lakehouse status` reads it."""

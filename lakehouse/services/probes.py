@@ -19,9 +19,6 @@ from lakehouse.settings import Settings
 TIMEOUT_SECONDS = 10.0
 GRPC_SERVICE = "DagsterApi"
 """The name Dagster's code server registers with the standard gRPC health protocol."""
-PING = f"/api.{GRPC_SERVICE}/Ping"
-PING_REQUEST = b"\n\x04ping"
-"""``PingRequest(echo="ping")``, spelled out: Dagster's own message classes would take seconds to import."""
 DAEMONS = "{ instance { daemonHealth { allDaemonStatuses { daemonType required lastHeartbeatTime } } } }"
 DAEMON_SILENT_SECONDS = 120.0
 """Each daemon gives a heartbeat every 30 s. Dagster itself calls one healthy for half an hour after its last."""
@@ -56,9 +53,6 @@ def code_server(settings: Settings) -> None:
                 response_deserializer=health_pb2.HealthCheckResponse.FromString,
             )
             answer = ask(health_pb2.HealthCheckRequest(service=GRPC_SERVICE), timeout=TIMEOUT_SECONDS)
-            # What listens is a proxy, and answers the above although the process behind it that has the code is dead.
-            ping = channel.unary_unary(PING, request_serializer=bytes, response_deserializer=bytes)
-            ping(PING_REQUEST, timeout=TIMEOUT_SECONDS)
         except grpc.RpcError as error:
             raise UnavailableError(f"The code server at {address} does not answer: {error.code().name}.") from error
     if answer.status != health_pb2.HealthCheckResponse.SERVING:

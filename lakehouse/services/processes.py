@@ -23,6 +23,7 @@ class Service:
         page: address of its page for people, if any.
         after: services that must work before it is started.
         seen_through: the service that is asked how this one is, if it is not asked itself.
+        follows_code: started anew by `lakehouse up` when the code, models or declarations it has loaded change.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Service:
     environment: dict[str, str] = field(default_factory=dict)
     after: tuple[str, ...] = ()
     seen_through: str | None = None
+    follows_code: bool = False
 
 
 def services(settings: Settings, workspace: Path) -> list[Service]:
@@ -46,12 +48,15 @@ def services(settings: Settings, workspace: Path) -> list[Service]:
         Service(
             "code server",
             (
-                *(python, "-m", "dagster", "code-server", "start", "--host", settings.listen_host),
+                # Not `dagster code-server start`: that puts a second process in front, for no more than a reload.
+                *(python, "-m", "dagster", "api", "grpc", "--host", settings.listen_host),
                 *("--port", str(settings.code_server_port), "--module-name", "orchestration.definitions"),
                 *("--working-directory", str(PROJECT_ROOT), "--location-name", LOCATION),
+                "--lazy-load-user-code",  # definitions that do not load are an error on the page, not the server's end
                 *("--use-python-environment-entry-point", "--log-level", "warning"),
             ),
             port=settings.code_server_port,
+            follows_code=True,
         ),
         Service(
             "webserver",

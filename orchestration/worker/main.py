@@ -14,6 +14,7 @@ from ingestion.declarations import load_all
 from ingestion.watch.bell import Bell
 from ingestion.watch.zones import ZoneWatch
 from lakehouse import postgres
+from lakehouse.code_version import code_version
 from lakehouse.errors import BusyError
 from lakehouse.postgres.locks import open_lock, try_lock
 from lakehouse.settings import Settings
@@ -21,7 +22,6 @@ from lakehouse.storage import open_lake
 from orchestration.arrivals import downstream
 from orchestration.instance import prepare_home
 from orchestration.run import keep_connections, reaping
-from orchestration.worker.code import code_version
 from orchestration.worker.ending import fail_present_run, leave_at_once
 from orchestration.worker.heart import Heart
 from orchestration.worker.service import Worker, start_anew

@@ -17,9 +17,9 @@ from dagster import AssetKey, DagsterInstance
 from ingestion.declarations import DropZoneSource
 from ingestion.watch.bell import Bell
 from lakehouse import postgres
+from lakehouse.code_version import code_version
 from lakehouse.settings import Settings
 from orchestration.arrivals import Arrival, arrival
-from orchestration.worker.code import code_version
 from orchestration.worker.execute import execute
 from orchestration.worker.heart import Heart, give_back_memory, resident_bytes
 

@@ -50,7 +50,7 @@ FINDERS: dict[str, Callable[[Arena, random.Random], list[int]]] = {
     "daemon": lambda arena, _: _matching(arena, "dagster-daemon run"),
     "worker": lambda arena, _: _matching(arena, "lakehouse.cli.main worker"),
     "webserver": lambda arena, _: _matching(arena, "dagster_webserver"),
-    "code server": lambda arena, _: _matching(arena, "dagster code-server start", "dagster api grpc"),
+    "code server": lambda arena, _: _matching(arena, "dagster api grpc"),
     "Postgres server": _postmaster,
     "Postgres session": _backends,
 }

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from lakehouse.code_version import code_version
 from lakehouse.errors import BusyError, LakehouseError, UnavailableError
-from lakehouse.services import record, supervisor
+from lakehouse.services import child, record, supervisor
 from lakehouse.services.house import House
 from lakehouse.services.processes import Service, services, workspace_text
 from lakehouse.services.supervisor import Supervisor
@@ -33,6 +34,17 @@ while True:
     connection.close()
 """
 
+QUIET = """
+import multiprocessing, socket, sys
+event = multiprocessing.get_context("spawn").Event()  # starts the resource tracker, as the first run does
+s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+s.bind(("127.0.0.1", int(sys.argv[1]))); s.listen()
+while True:
+    connection, _ = s.accept()
+    connection.sendall(b"!")
+    connection.close()
+"""
+
 
 def _free_port() -> int:
     with socket.socket() as probe:
@@ -40,9 +52,9 @@ def _free_port() -> int:
         return probe.getsockname()[1]
 
 
-def _listener(name: str) -> Service:
+def _listener(name: str, program: str = LISTEN, **more) -> Service:
     port = _free_port()
-    return Service(name, (sys.executable, "-c", LISTEN, str(port)), port=port)
+    return Service(name, (sys.executable, "-c", program, str(port)), port=port, **more)
 
 
 def _alive(pid: int) -> bool:
@@ -66,6 +78,8 @@ class Neighbours(House):
         self.said: list[str] = []
         self.alerts: list[str] = []
         self.ports = ports
+        self.checkout = folder / "checkout"
+        self.looks = 0
         super().__init__(Settings(_env_file=None, data_dir=folder), self.said.append)
 
     def probe(self, service, pid, since):
@@ -81,6 +95,20 @@ class Neighbours(House):
     def database_works(self) -> bool:
         return True
 
+    def code_version(self) -> int:
+        self.looks += 1
+        return code_version(self.checkout)
+
+    def change_code(self) -> None:
+        model = self.checkout / "dbt_project" / "models" / "mart.sql"
+        model.parent.mkdir(parents=True, exist_ok=True)
+        model.write_text(f"select {self.looks}")
+
+    def look_again(self) -> None:
+        """Wait until the supervisor has looked at the code twice more."""
+        seen = self.looks
+        _wait_until(lambda: self.looks >= seen + 2)
+
     def alert(self, service: str, message: str) -> None:
         self.alerts.append(message)
 
@@ -92,8 +120,13 @@ class Neighbours(House):
 
 
 @pytest.fixture
-def supervised(tmp_path):
-    service = _listener("web")
+def service():
+    return _listener("web")
+
+
+@pytest.fixture
+def supervised(tmp_path, service, monkeypatch):
+    monkeypatch.setattr(supervisor, "CODE_LOOK_SECONDS", 0.2)
     house = Neighbours(tmp_path, {"web": service.port})
     running = Supervisor([service], os.environ, house)
     running.start()
@@ -165,6 +198,44 @@ def test_a_service_that_hangs_is_started_again(watching, monkeypatch):
     _wait_until(lambda: len(house.alerts) == 2, 20)
     assert "has not worked for 1 s (It does not answer: timed out)" in house.alerts[1]
     assert not _alive(former)
+
+
+@pytest.mark.parametrize("service", [_listener("web", QUIET, follows_code=True)])
+def test_a_service_whose_code_has_changed_is_started_anew_once_and_nobody_is_alerted(watching):
+    _, _, house = watching
+    former = house.pid("web")
+    _wait_until(lambda: len(list(child.session(former))) == 2)
+    house.look_again()
+    assert house.pid("web") == former
+    house.change_code()
+    _wait_until(lambda: "web works again after" in house.said[-1])
+    assert house.said[1] == "code has changed: web started anew"
+    present = house.pid("web")
+    assert present != former
+    assert not list(child.session(former)), "what it had started ended with it"
+    house.look_again()
+    assert (house.pid("web"), len(house.said), house.alerts) == (present, 3, [])
+
+
+@pytest.mark.parametrize("service", [_listener("web", LISTEN, follows_code=True)])
+def test_a_service_with_a_run_is_started_anew_only_when_the_run_has_ended(watching):
+    _, _, house = watching
+    former, run = house.pid("web"), _grandchild(house)
+    house.look_again()
+    house.change_code()
+    house.look_again()
+    assert (house.pid("web"), house.said) == (former, ["web is up"])
+    assert _alive(run)
+    os.kill(run, signal.SIGKILL)
+    _wait_until(lambda: "web works again after" in house.said[-1])
+    assert house.pid("web") != former
+
+
+def test_a_service_that_does_not_follow_the_code_is_left_alone(watching):
+    _, _, house = watching
+    house.change_code()
+    time.sleep(5 * supervisor.CODE_LOOK_SECONDS)
+    assert (house.said, house.looks) == (["web is up"], 0)
 
 
 def test_a_service_that_needs_another_is_started_after_it(tmp_path):

@@ -1,16 +1,35 @@
-"""Retention keeps what tells the present; the reaper fails what died."""
+"""Retention keeps what tells the present; the upkeep sensor asks for it, and fails what died where no worker does."""
 
+import subprocess
+import sys
+import time
 from datetime import datetime, timedelta
 
 import pytest
-from dagster import AssetKey, DagsterInstance, asset, materialize
+from dagster import AssetKey, DagsterInstance, DagsterRunStatus, asset, build_sensor_context, job, materialize, op
+from platforms import a_platform
 
+from lakehouse import heartbeats, postgres, workers
+from lakehouse.postgres.connect import connect, state_url
+from orchestration.processes import start_time, this_process
 from orchestration.retention import forget_old_runs
+from orchestration.sensors import RETENTION_SECONDS, upkeep_sensor
 
 
 @asset
 def thing() -> None:
     """An asset to materialize."""
+
+
+@op
+def nothing() -> None:
+    """Something to run."""
+
+
+@job
+def idle() -> None:
+    """A job to make runs of."""
+    nothing()
 
 
 @pytest.fixture
@@ -44,3 +63,76 @@ def test_young_runs_stay(instance, monkeypatch):
     _age(instance, monkeypatch, days=29)
     assert forget_old_runs(instance, [AssetKey("thing")], days=30) == 0
     assert len(instance.get_runs()) == 2
+
+
+@pytest.fixture(scope="module")
+def database():
+    with a_platform() as platform, postgres.ready(platform.settings):
+        connection = connect(state_url(platform.settings), what="state database")
+        yield platform.settings, connection
+        connection.close()
+
+
+@pytest.fixture
+def upkeep(database, instance):
+    """Evaluate the sensor: what it says, and the cursor it leaves."""
+    settings, connection = database
+    with connection, connection.cursor() as cursor:
+        cursor.execute("truncate data_platform.run_heartbeats, data_platform.worker_status")
+    sensor = upkeep_sensor([AssetKey("thing")], settings)
+
+    def evaluate(cursor: float) -> tuple[str, float]:
+        context = build_sensor_context(instance=instance, cursor=str(cursor))
+        return sensor(context).skip_message, float(context.cursor)
+
+    return evaluate
+
+
+@pytest.fixture
+def dead_run(database, instance):
+    """A run whose process has ended without a word."""
+    gone = subprocess.Popen([sys.executable, "-c", "pass"])
+    identity = " ".join([*this_process().split()[:3], str(gone.pid), start_time(gone.pid) or "0"])
+    gone.wait()
+    run_id = instance.create_run_for_job(idle, status=DagsterRunStatus.STARTED).run_id
+
+    def status() -> DagsterRunStatus:
+        return instance.get_run_by_id(run_id).status
+
+    def beat() -> None:
+        heartbeats.beat(database[1], run_id, identity)
+
+    return beat, status
+
+
+def test_without_a_worker_the_sensor_fails_what_died(upkeep, dead_run):
+    beat, status = dead_run
+    beat()
+    assert upkeep(time.time())[0] == "1 dead run(s) failed."
+    assert status() is DagsterRunStatus.FAILURE
+
+
+@pytest.mark.parametrize(("state", "left"), [("idle", True), ("stopped", False), ("troubled", False)])
+def test_only_a_worker_that_works_is_left_what_died(upkeep, dead_run, database, state, left):
+    beat, status = dead_run
+    beat()
+    workers.tell(database[1], workers.Beat("w1", "here", this_process(), state=state))
+    said = upkeep(time.time())[0]
+    if left:
+        assert (said, status()) == ("The worker looks after dead runs.", DagsterRunStatus.STARTED)
+    else:
+        assert (said, status()) == ("1 dead run(s) failed.", DagsterRunStatus.FAILURE)
+
+
+def test_old_runs_are_looked_for_once_an_hour_beside_a_worker_too(upkeep, database, instance, monkeypatch):
+    for _ in range(2):
+        materialize([thing], instance=instance)
+    _age(instance, monkeypatch, days=database[0].run_retention_days + 1)
+    workers.tell(database[1], workers.Beat("w1", "here", this_process(), state="idle"))
+    lately = time.time() - RETENTION_SECONDS + 60
+    assert upkeep(lately) == ("The worker looks after dead runs.", lately)
+    assert len(instance.get_runs()) == 2
+    said, cursor = upkeep(time.time() - RETENTION_SECONDS - 1)
+    assert said == "The worker looks after dead runs. 1 old run(s) forgotten."
+    assert time.time() - cursor < 60
+    assert len(instance.get_runs()) == 1

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import threading
 import time
 
 import pytest
 from dagster import DagsterInstance, RunRequest
-from platforms import ROOT, a_platform
+from platforms import a_platform, copy_of_checkout
 from working import drop, until, working
 
 from ingestion.declarations import load
 from lakehouse.duckdb.lock import exclusive
 from lakehouse.postgres import embedded
 
-CHECKOUT = ("lakehouse", "ingestion", "lineage", "orchestration", "dbt_project")
 STATE = "select status, count(*) from data_platform.ingestion_runs where file_key like %s group by 1"
 
 
@@ -189,10 +187,7 @@ def test_told_to_stop_in_the_middle_of_a_run_it_fails_the_run_with_a_reason_and_
 @pytest.mark.timeout(240)
 def test_a_changed_model_is_used_without_a_hand(platform, tmp_path):
     """The worker runs from a copy of the checkout, in which a mart gets another description of a column."""
-    copy = tmp_path / "checkout"
-    for name in CHECKOUT:
-        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", "target", "logs"))
-    shutil.copy(ROOT / "pyproject.toml", copy)
+    copy = copy_of_checkout(tmp_path / "checkout")
     with working(platform, copy) as worker:
         worker.drop("K001")
         worker.wait_for("K001")

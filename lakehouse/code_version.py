@@ -1,4 +1,6 @@
-"""Whether the code, the models or the declarations are other than those this process has loaded."""
+"""Whether the code, the models or the declarations are other than those a process has loaded."""
+
+from __future__ import annotations
 
 import os
 from pathlib import Path
