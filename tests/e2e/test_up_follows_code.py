@@ -21,7 +21,7 @@ LAUNCH = f"mutation {{ launchRun(executionParams: {{selector: {SELECTOR}, runCon
 )
 DESCRIPTION = '{ assetNodes(assetKeys: [{path: ["mart_bioreactor_overview"]}]) { description } }'
 TROUBLE = '{ workspaceLocationEntryOrError(name: "lakehouse") { ... on WorkspaceLocationEntry { ' + (
-    "locationOrLoadError { __typename ... on PythonError { message } } } } }"
+    "locationOrLoadError { ... on PythonError { message errorChain { error { message } } } } } } }"
 )
 ANEW = "code has changed: code server started anew"
 
@@ -74,7 +74,7 @@ def test_broken_code_is_told_on_the_page_by_one_process_until_it_is_mended(up):
 
     def trouble() -> str:
         found = up.ask(TROUBLE).get("workspaceLocationEntryOrError", {}).get("locationOrLoadError") or {}
-        return found.get("message") or ""
+        return " ".join([found.get("message", ""), *(item["error"]["message"] for item in found.get("errorChain", []))])
 
     up.until("the page tells what is wrong", lambda: "not_defined_anywhere" in trouble(), seconds=60)
     up.until("the code server works", lambda: up.services()["code server"]["state"] == "up", seconds=30)
