@@ -41,10 +41,9 @@ def instance_config(settings: Settings) -> dict[str, Any]:
             # A code server that was killed is back within seconds; what was about to start waits for it.
             "config": {"max_user_code_failure_retries": 10, "user_code_failure_retry_delay": 5},
         },
-        "concurrency": {
-            "pools": {"default_limit": 1, "granularity": "op"},
-            "runs": {"max_concurrent_runs": 4},
-        },
+        # No pools: a step that waits for a slot in its run's own process spins on a whole core (Dagster 1.13), and a
+        # killed one keeps its slot. Writers of the warehouse queue at its lock.
+        "concurrency": {"runs": {"max_concurrent_runs": 4}},
         "run_monitoring": {
             "enabled": True,
             "start_timeout_seconds": RUN_START_TIMEOUT_SECONDS,

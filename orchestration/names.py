@@ -1,4 +1,4 @@
-"""Names that the requirements fix and several modules share: layers, jobs, tags, the pool."""
+"""Names that the requirements fix and several modules share: layers, jobs, tags."""
 
 from dataclasses import dataclass
 
@@ -26,7 +26,6 @@ LAYERS = (
 
 NIGHTLY_JOB = "nightly_pipeline"
 FILES_JOB = "file_arrival"
-WAREHOUSE_POOL = "duckdb_warehouse"
 
 TAG_LAYER = "layer"
 TAG_DOMAIN = "domain"

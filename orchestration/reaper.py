@@ -1,7 +1,6 @@
-"""Fails runs whose process has died, and frees what ended runs still hold.
+"""Fails runs whose process has died, and clears up after them.
 
-Dagster's default launcher has no health check: after ``kill -9`` a run stays started and its pool slot held for good
-(knowledge/stack.md); and where the code server notices the death first, it fails the run but frees nothing. The
+Dagster's default launcher has no health check: after ``kill -9`` a run stays started for good (knowledge/stack.md). The
 warehouse lock needs no reaper, the kernel frees it.
 """
 
@@ -51,16 +50,13 @@ UNFINISHED = "The run ended before this was finished; its event log says why."
 def reap(instance: DagsterInstance, settings: Settings) -> list[str]:
     """Fail every run in progress whose process is gone, then clear up after every run that has ended.
 
-    Pool slots are freed, assets that were being built count as failed, and an alert says so.
+    Assets that were being built count as failed, and an alert says so.
 
     Returns:
         Ids of the runs that were failed here.
     """
     with contextlib.closing(connect(state_url(settings), what="state database")) as connection:
         failed = _fail_the_dead(instance, connection)
-        for run_id in instance.event_log_storage.get_concurrency_run_ids():
-            if _has_ended(instance, run_id):
-                instance.event_log_storage.free_concurrency_slots_for_run(run_id)
         for run_id, why in failed.items():
             _release(connection, run_id, why)
         _clear_up(instance, connection)
@@ -137,7 +133,6 @@ def end_run(instance: DagsterInstance, connection: Connection, run_id: str, why:
         return
     instance.add_run_tags(run_id, {names.TAG_DIED: run_id})
     instance.report_run_failed(run, message=why)
-    instance.event_log_storage.free_concurrency_slots_for_run(run_id)
     _release(connection, run_id, why)
     heartbeats.forget(connection, [run_id])
 

@@ -27,7 +27,7 @@ from orchestration.reaper import reap
 from orchestration.retention import forget_old_runs
 
 RETENTION_SECONDS = 3600
-UPKEEP_SECONDS = 15  # a dead run's pool slot is to be free within 30 s
+UPKEEP_SECONDS = 15  # a dead run is to be failed within 30 s
 
 
 def file_sensor(

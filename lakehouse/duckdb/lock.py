@@ -107,27 +107,34 @@ def _locked(
     waiting = False
     # Opened for appending so that looking never wipes the holder's name; the descriptor is not inherited by programs
     # we start, so a child cannot keep the lock of a dead parent.
-    with path.open("a+", encoding="utf-8") as handle:
-        while True:
-            try:
-                fcntl.flock(handle, kind | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
+    with path.open("a+", encoding="utf-8") as handle, path.with_name(path.name + ".next").open("a") as door:
+        # At the door first: who has just let go must not overtake who waits, nor readers one after another a writer.
+        for wanted, how in ((door, fcntl.LOCK_EX), (handle, kind)):
+            while not _try(wanted, how):
                 who = _read_holder(path)
                 if time.monotonic() >= deadline:
                     raise BusyError(
                         f"The warehouse {warehouse} is in use by {who or 'another process'}; waited {timeout:.0f} s.",
                         remedy="Wait for it to finish (`lakehouse status` shows running work), or raise "
                         "LAKEHOUSE_LOCK_TIMEOUT_SECONDS.",
-                    ) from None
+                    )
                 if not waiting and on_wait is not None:
                     on_wait(who)
                 waiting = True
                 time.sleep(POLL_SECONDS)
+        fcntl.flock(door, fcntl.LOCK_UN)
         try:
             yield handle
         finally:
             fcntl.flock(handle, fcntl.LOCK_UN)
+
+
+def _try(handle: TextIO, how: int) -> bool:
+    try:
+        fcntl.flock(handle, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _read_holder(path: Path) -> Holder | None:

@@ -53,7 +53,6 @@ def _layer(
         specs=specs,
         check_specs=[check for check in checks if check is not None],
         can_subset=True,
-        pool=names.WAREHOUSE_POOL,
         required_resource_keys={HEARTBEAT},
     )
     def definition(context: AssetExecutionContext) -> Iterator[Any]:

@@ -4,25 +4,26 @@ import contextlib
 import os
 import sys
 
-from dagster import DagsterInstance
+from dagster import DagsterInstance, RunsFilter
 
-from lakehouse import heartbeats
 from lakehouse.postgres.connect import connect, state_url
 from lakehouse.settings import Settings
+from orchestration import names
 from orchestration.processes import this_process
-from orchestration.reaper import end_run
+from orchestration.reaper import IN_PROGRESS, end_run
 
-REASON = "The worker was told to stop while it executed this run."
+STOPPED = "The worker was told to stop while it executed this run."
+LOST = "The worker lost the state database while it executed this run; it takes up again what was left."
 LEAVE = "from lakehouse.postgres.embedded import running\nfrom lakehouse.settings import load_settings\n"
 LEAVE += "with running(load_settings()): pass"
 
 
-def fail_present_run(instance: DagsterInstance, settings: Settings) -> None:
-    """Mark what this process executes as failed and free what it holds."""
+def fail_own_runs(instance: DagsterInstance, settings: Settings, why: str) -> None:
+    """Mark as failed what this process began to execute and has not ended, and free what it holds."""
+    own = RunsFilter(statuses=IN_PROGRESS, tags={names.TAG_PROCESS: this_process()})
     with contextlib.closing(connect(state_url(settings), what="state database")) as connection:
-        for run_id, beat in heartbeats.look(connection, []).items():
-            if beat.process == this_process():
-                end_run(instance, connection, run_id, REASON)
+        for run in instance.get_runs(own):
+            end_run(instance, connection, run.run_id, why)
 
 
 def leave_at_once(settings: Settings) -> None:

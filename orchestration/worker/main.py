@@ -22,7 +22,7 @@ from lakehouse.storage import open_lake
 from orchestration.arrivals import downstream
 from orchestration.instance import prepare_home
 from orchestration.run import keep_connections, reaping
-from orchestration.worker.ending import fail_present_run, leave_at_once
+from orchestration.worker.ending import STOPPED, fail_own_runs, leave_at_once
 from orchestration.worker.heart import Heart
 from orchestration.worker.service import Worker, start_anew
 from orchestration.worker.stopping import on_stop
@@ -67,7 +67,7 @@ def serve(settings: Settings, say: Callable[[str], None]) -> None:
 
             def stop() -> None:
                 if not worker.stop(within=settings.worker_stop_seconds):
-                    fail_present_run(instance, settings)
+                    fail_own_runs(instance, settings, STOPPED)
                     heart.say_goodbye()
                     say("Stopped in the middle of a run, which is marked failed.")
                     leave_at_once(settings)

@@ -20,6 +20,7 @@ from lakehouse import postgres
 from lakehouse.code_version import code_version
 from lakehouse.settings import Settings
 from orchestration.arrivals import Arrival, arrival
+from orchestration.worker.ending import LOST, fail_own_runs
 from orchestration.worker.execute import execute
 from orchestration.worker.heart import Heart, give_back_memory, resident_bytes
 
@@ -91,7 +92,7 @@ class Worker:
             self._ended.set()
 
     def _loop(self) -> str | None:
-        looked, pause = 0.0, FIRST_PAUSE
+        looked, pause, broken = 0.0, FIRST_PAUSE, False
         self._heart.say(state="idle", doing="")
         due = True
         while not self._stopping.is_set():
@@ -99,9 +100,14 @@ class Worker:
             if due:
                 looked = time.monotonic()
                 try:
+                    if broken:
+                        # Its own process lives, so the reaper would leave the run that was broken off alone.
+                        fail_own_runs(self._instance, self._settings, LOST)
+                        broken = False
                     while self._round() and not self._stopping.is_set() and not self._reason_to_restart():
                         pass
                 except Exception as error:
+                    broken = True
                     self._in_trouble(error, pause)
                     if not self._stopping.wait(pause):
                         self._mend()

@@ -1,4 +1,4 @@
-"""Watches, all through the chaos, that nobody holds anything for long: pool slots, locks, open transactions."""
+"""Watches, all through the chaos, that nobody holds anything for long: locks, open transactions."""
 
 from __future__ import annotations
 
@@ -19,8 +19,6 @@ HELD = {
     "advisory lock": "select pid::text || ' ' || objid from pg_locks where locktype = 'advisory' and granted",
     "idle in transaction": "select pid || ' ' || xact_start || ' ' || query from pg_stat_activity"
     " where state like 'idle in transaction%%' and xact_start is not null",
-    "pool slot": "select concurrency_key || ' of ' || run_id || ' ' || step_key from concurrency_slots"
-    " where run_id is not null and not deleted",
 }
 
 

@@ -40,7 +40,7 @@ def test_a_killed_run_is_failed_by_the_next_one_which_succeeds(platform):
     for line in victim.stderr:
         if "Waiting for the warehouse" in line:
             break
-    os.kill(victim.pid, signal.SIGKILL)  # it is inside a step, holding the pool's only slot
+    os.kill(victim.pid, signal.SIGKILL)
     victim.wait()
     holder.kill()
     holder.wait()
@@ -66,7 +66,7 @@ def test_a_run_that_waits_for_a_killed_one_goes_on(platform):
     )
     for line in waiting.stderr:
         if "raw_bioreactor_data" in line and "rows" in line:
-            break  # its next step wants the pool's only slot, which the first run holds
+            break  # its next step waits for the first run
     time.sleep(2)
     os.kill(victim.pid, signal.SIGKILL)
     victim.wait()

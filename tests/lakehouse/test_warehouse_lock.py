@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -69,3 +71,50 @@ def test_a_killed_writer_frees_the_warehouse_at_once(held):
 
 def test_nobody_holds_a_warehouse_that_does_not_exist(tmp_path):
     assert holder(Path(tmp_path / "none.duckdb")) is None
+
+
+@contextlib.contextmanager
+def _others(number: int, use):
+    """So many threads that take the lock again as soon as they have let go."""
+    ended = threading.Event()
+
+    def work() -> None:
+        while not ended.is_set():
+            use()
+
+    threads = [threading.Thread(target=work) for _ in range(number)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join()
+
+
+def test_who_has_just_let_go_does_not_overtake_who_waits(tmp_path):
+    warehouse, taken = tmp_path / "w.duckdb", []
+
+    def greedy() -> None:
+        with exclusive(warehouse, "again", timeout=10):
+            taken.append(time.monotonic())
+            time.sleep(0.3)
+
+    with _others(1, greedy):
+        while not taken:
+            time.sleep(0.01)
+        with exclusive(warehouse, "mine", timeout=5):
+            before = len(taken)
+    assert before <= 2, f"it was taken {before} times over the head of one who waited"
+
+
+def test_readers_one_after_another_do_not_keep_a_writer_out(tmp_path):
+    warehouse = tmp_path / "w.duckdb"
+
+    def reader() -> None:
+        with shared(warehouse, timeout=10):
+            time.sleep(0.05)
+
+    with _others(4, reader), exclusive(warehouse, "writer", timeout=5):
+        pass
