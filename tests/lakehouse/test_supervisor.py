@@ -120,8 +120,9 @@ class Neighbours(House):
 
 
 @pytest.fixture
-def service():
-    return _listener("web")
+def service(request):
+    program = getattr(request, "param", None)
+    return _listener("web", program, follows_code=True) if program else _listener("web")
 
 
 @pytest.fixture
@@ -200,7 +201,7 @@ def test_a_service_that_hangs_is_started_again(watching, monkeypatch):
     assert not _alive(former)
 
 
-@pytest.mark.parametrize("service", [_listener("web", QUIET, follows_code=True)])
+@pytest.mark.parametrize("service", [QUIET], indirect=True, ids=["quiet"])
 def test_a_service_whose_code_has_changed_is_started_anew_once_and_nobody_is_alerted(watching):
     _, _, house = watching
     former = house.pid("web")
@@ -217,7 +218,7 @@ def test_a_service_whose_code_has_changed_is_started_anew_once_and_nobody_is_ale
     assert (house.pid("web"), len(house.said), house.alerts) == (present, 3, [])
 
 
-@pytest.mark.parametrize("service", [_listener("web", LISTEN, follows_code=True)])
+@pytest.mark.parametrize("service", [LISTEN], indirect=True, ids=["with a run"])
 def test_a_service_with_a_run_is_started_anew_only_when_the_run_has_ended(watching):
     _, _, house = watching
     former, run = house.pid("web"), _grandchild(house)
