@@ -24,9 +24,10 @@ from ingestion.look import look, pending_key
 from lakehouse.settings import Settings
 from lakehouse.storage import LakeObject
 from orchestration import names
+from orchestration.outages import failed_of_outage
 
 FAILED_PAUSE = timedelta(minutes=10)  # files a run has failed on are not hammered at every look
-MAX_DEATHS = 3  # files whose runs died this often in a row may be the cause: they are given the pause too
+MAX_OUTAGES = 3  # after so many in a row there is the pause too: the files may be what kills
 LOOK_BACK = 20
 
 ENDED = [DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED]
@@ -74,14 +75,14 @@ def arrival(instance: DagsterInstance, declaration: DropZoneSource, settings: Se
         return Arrival(source, None, {}, f"{source}: run {waiting[0].run_id[:8]} will take what is new.")
     found = look(settings, declaration)
     pending = [*found.new, *found.changed]
-    if not pending and (dead := _to_resume(instance, source)):
-        return Arrival(source, found, {**tags, names.TAG_RESUMES: dead.run_id})
+    if not pending and (broken := _to_resume(instance, source)):
+        return Arrival(source, found, {**tags, names.TAG_RESUMES: broken.run_id})
     if not pending:
         reason = f"{source}: nothing new in {declaration.path} ({len(found.waiting)} still being written)."
         return Arrival(source, found, {}, reason)
     tags[names.TAG_PENDING] = pending_key(pending)
-    failed = instance.get_run_records(RunsFilter(statuses=[DagsterRunStatus.FAILURE], tags=tags), limit=MAX_DEATHS)
-    tired = len(failed) == MAX_DEATHS or (failed and not died(failed[0].dagster_run))
+    failed = instance.get_run_records(RunsFilter(statuses=[DagsterRunStatus.FAILURE], tags=tags), limit=MAX_OUTAGES)
+    tired = len(failed) == MAX_OUTAGES or (failed and not failed_of_outage(instance, failed[0].dagster_run))
     if failed and tired and _recent(failed[0]):
         run = failed[0].dagster_run.run_id[:8]
         reason = f"{source}: run {run} failed on these files; they are tried again after {FAILED_PAUSE}."
@@ -89,19 +90,14 @@ def arrival(instance: DagsterInstance, declaration: DropZoneSource, settings: Se
     return Arrival(source, found, {**tags, names.TAG_FILES: str(len(pending))})
 
 
-def died(run: DagsterRun) -> bool:
-    """Whether the run failed because its process died; a re-execution inherits the tag, but not the id in it."""
-    return run.status is DagsterRunStatus.FAILURE and run.tags.get(names.TAG_DIED) == run.run_id
-
-
 def _to_resume(instance: DagsterInstance, source: str) -> DagsterRun | None:
-    """The newest run that has ended, where it died: it may have recorded files that it did not bring to the marts."""
+    """The newest run that has ended, where an outage ended it: files it recorded may not have reached the marts."""
     ended = instance.get_run_records(RunsFilter(statuses=ENDED), limit=LOOK_BACK)
-    own = [record for record in ended if record.dagster_run.tags.get(names.TAG_SOURCE, source) == source][:MAX_DEATHS]
-    dead = [record for record in own if died(record.dagster_run)]
-    if not own or own[0] not in dead or (len(dead) == MAX_DEATHS and _recent(own[0])):
+    own = [record for record in ended if record.dagster_run.tags.get(names.TAG_SOURCE, source) == source][:MAX_OUTAGES]
+    if not own or not failed_of_outage(instance, own[0].dagster_run):
         return None
-    return own[0].dagster_run
+    often = len(own) == MAX_OUTAGES and all(failed_of_outage(instance, record.dagster_run) for record in own[1:])
+    return None if often and _recent(own[0]) else own[0].dagster_run
 
 
 def _recent(record: RunRecord) -> bool:

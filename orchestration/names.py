@@ -49,3 +49,6 @@ TAG_DIED = "lakehouse/died"
 TAG_FILES = "lakehouse/files"
 TAG_STARTED_BY = "lakehouse/started_by"
 TAG_PROCESS = "lakehouse/process"
+
+# Metadata of a step's failure.
+META_TRANSIENT = "transient"

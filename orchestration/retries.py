@@ -8,7 +8,7 @@ from dagster import Failure, MetadataValue, RetryRequested
 from lakehouse.errors import BlockedError
 from lakehouse.failures import meaning
 from lakehouse.settings import Settings
-from orchestration import progress
+from orchestration import names, progress
 
 MAX_DELAY_SECONDS = 30 * 60  # commerce-data-platform.md: max_retry_delay
 
@@ -44,6 +44,8 @@ def dagster_failures(settings: Settings, attempt: int, *, delay: float | None) -
             )
             raise RetryRequested(max_retries=settings.retry_max, seconds_to_wait=wait) from caught
         metadata: dict[str, MetadataValue] = {"remedy": MetadataValue.text(error.remedy)} if error.remedy else {}
+        if error.transient:
+            metadata[names.META_TRANSIENT] = MetadataValue.bool(True)
         if isinstance(error, BlockedError):
             metadata["blocked"] = MetadataValue.bool(True)
         raise Failure(description=str(error), metadata=metadata, allow_retries=False) from caught

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import psycopg2
 import pytest
 from dagster import DagsterInstance, DagsterRunStatus, job, op
 
+from lakehouse.errors import DataError, UnavailableError
+from lakehouse.settings import Settings
 from orchestration import arrivals, names
+from orchestration.retries import dagster_failures
 
 
 @op
@@ -70,3 +74,31 @@ def test_after_three_deaths_in_a_row_there_is_a_pause(instance):
     assert _resumed(instance) == dead
     _ended(instance, died=True)
     assert _resumed(instance) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "resumed"),
+    [
+        (psycopg2.OperationalError("server closed the connection unexpectedly"), True),  # Dagster's own write failed
+        (UnavailableError("The marts server does not answer.", remedy="Start it."), True),
+        (DataError("A model is wrong.", remedy="Mend it."), False),
+        (ZeroDivisionError("a fault of ours"), False),
+    ],
+)
+def test_what_an_outage_ended_is_resumed_and_what_is_wrong_is_not(instance, error, resumed):
+    settings = Settings(_env_file=None, retry_max=0)
+    understood = not isinstance(error, psycopg2.OperationalError)
+
+    @op
+    def breaks() -> None:
+        if not understood:
+            raise error
+        with dagster_failures(settings, 0, delay=None):
+            raise error
+
+    @job
+    def broken() -> None:
+        breaks()
+
+    run_id = broken.execute_in_process(instance=instance, raise_on_error=False).run_id
+    assert _resumed(instance) == (run_id if resumed else None)
