@@ -169,5 +169,5 @@ def _next_steps() -> None:
         "Next:\n"
         f'  {name} query "select batch_id, parameter, avg_value, unit from marts.mart_bioreactor_overview limit 6"\n'
         f"  {name} status            what is fresh, late, failing\n"
-        f"  {name} up                web pages, schedule and file sensor (make up)"
+        f"  {name} up                web pages, schedule and worker (make up)"
     )
