@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from lakehouse.errors import BusyError, LakehouseError
+from lakehouse.files import sync_folder
 from lakehouse.settings import Settings
 
 
@@ -119,15 +120,6 @@ def done(settings: Settings) -> None:
     """The operation is finished: ordinary commands may work again."""
     _note(settings).unlink(missing_ok=True)
     sync_folder(settings.data_path)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make renames and removals in a folder survive a power cut."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _note(settings: Settings) -> Path:

@@ -23,7 +23,7 @@ from lakehouse.backup import dump, manifest, warehouse
 from lakehouse.backup.manifest import Manifest
 from lakehouse.duckdb.lock import Holder, exclusive
 from lakehouse.errors import BusyError, ConfigError, LakehouseError
-from lakehouse.maintenance import sync_folder
+from lakehouse.files import sync_folder
 from lakehouse.postgres import connect
 from lakehouse.settings import Settings
 

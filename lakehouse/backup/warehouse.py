@@ -11,7 +11,7 @@ import shutil
 from pathlib import Path
 
 from lakehouse.errors import BusyError, DataError, LakehouseError
-from lakehouse.maintenance import sync_folder
+from lakehouse.files import sync_folder
 from lakehouse.settings import Settings
 
 

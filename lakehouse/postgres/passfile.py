@@ -7,11 +7,11 @@ in a URL, a command line or an environment variable.
 from __future__ import annotations
 
 import hashlib
-import os
 import secrets
 from pathlib import Path
 
 from lakehouse.errors import ConfigError
+from lakehouse.files import write_private
 
 HOST = "127.0.0.1"
 SUPERUSER = "postgres"
@@ -60,11 +60,4 @@ def _read(path: Path) -> dict[str, str]:
 def _write(path: Path, passwords: dict[str, str]) -> None:
     # Any port: the setting may change, the passwords stay.
     text = "".join(f"{HOST}:*:*:{role}:{password}\n" for role, password in passwords.items())
-    temporary = path.with_name(f"{path.name}.new-{os.getpid()}")
-    temporary.unlink(missing_ok=True)
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    write_private(path, text)

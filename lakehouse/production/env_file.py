@@ -5,12 +5,12 @@ What belongs here: reading and writing the file. What does not: which variables 
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from lakehouse.errors import ConfigError
+from lakehouse.files import write_private
 from lakehouse.production.secrets import generate
 from lakehouse.production.stack import INIT_COMMAND, SECRETS
 
@@ -65,22 +65,11 @@ def write(path: Path, *, afresh: bool = False) -> tuple[Sequence[str], Path | No
         kept = None
         if afresh and former:
             kept = path.with_name(f"{path.name}.{time.strftime('%Y%m%dT%H%M%S')}")
-            _write_private(kept, former)
+            write_private(kept, former)
         text, added = completed("" if afresh else former)
-        _write_private(path, text)
+        write_private(path, text)
     except OSError as error:
         raise ConfigError(
             f"{path} cannot be written: {error.strerror}.", remedy="Run as a user who owns the checkout."
         ) from error
     return added, kept
-
-
-def _write_private(path: Path, text: str) -> None:
-    temporary = path.with_name(f"{path.name}.new-{os.getpid()}")
-    temporary.unlink(missing_ok=True)
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from lakehouse.errors import ConfigError, LakehouseError
+from lakehouse.files import sync_folder
 from lakehouse.storage.lake import ChangedError, Lake, LakeObject, ObjectKind, checked_key
 
 
@@ -161,7 +162,7 @@ class LocalLake(Lake):
                 with contextlib.suppress(FileNotFoundError, PermissionError, IsADirectoryError):
                     self.copy(source, target)
         for folder in folders:
-            _sync_folder(folder)
+            sync_folder(folder)
 
     def move(self, source: str, target: str, *, expected: LakeObject | None = None) -> None:
         """See :meth:`Lake.move`.
@@ -187,15 +188,15 @@ class LocalLake(Lake):
                     os.link(new, old, follow_symlinks=False)
                     new.unlink()
                 raise changed
-        _sync_folder(new.parent)
-        _sync_folder(old.parent)
+        sync_folder(new.parent)
+        sync_folder(old.parent)
 
     def delete(self, key: str) -> None:
         """See :meth:`Lake.delete`."""
         file = self._file(key)
         file.unlink(missing_ok=True)
         if file.parent.is_dir():
-            _sync_folder(file.parent)
+            sync_folder(file.parent)
 
     def fingerprint(self, item: LakeObject) -> str:
         """See :meth:`Lake.fingerprint`."""
@@ -211,7 +212,7 @@ class LocalLake(Lake):
         try:
             _make_folder(target.parent)
             yield fresh
-            _sync_folder(target.parent)
+            sync_folder(target.parent)
         except OSError as error:
             if error.errno in {errno.ENOSPC, errno.EDQUOT}:
                 raise LakehouseError(
@@ -248,12 +249,4 @@ def _move_link(old: Path, new: Path) -> None:
 def _make_folder(folder: Path) -> None:
     if not folder.is_dir():
         folder.mkdir(parents=True, exist_ok=True)
-        _sync_folder(folder.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        sync_folder(folder.parent)

@@ -7,7 +7,8 @@ import sys
 import time
 
 import pytest
-from dagster import DagsterInstance, DagsterRunStatus, job, op
+from dagster import DagsterInstance, DagsterRunStatus
+from idle_runs import idle
 from platforms import a_platform
 
 from lakehouse import heartbeats, postgres
@@ -15,17 +16,6 @@ from lakehouse.postgres.connect import connect, state_url
 from orchestration import names, reaper
 from orchestration.heartbeat import beating
 from orchestration.processes import start_time, this_process
-
-
-@op
-def nothing() -> None:
-    """Something to run."""
-
-
-@job
-def idle() -> None:
-    """A job to make runs of."""
-    nothing()
 
 
 @pytest.fixture(scope="module")

@@ -5,22 +5,12 @@ from __future__ import annotations
 import psycopg2
 import pytest
 from dagster import DagsterInstance, DagsterRunStatus, job, op
+from idle_runs import idle
 
 from lakehouse.errors import DataError, UnavailableError
 from lakehouse.settings import Settings
 from orchestration import arrivals, names
 from orchestration.retries import dagster_failures
-
-
-@op
-def nothing() -> None:
-    """Something to run."""
-
-
-@job
-def idle() -> None:
-    """A job to make runs of."""
-    nothing()
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ import time
 from datetime import datetime, timedelta
 
 import pytest
-from dagster import AssetKey, DagsterInstance, DagsterRunStatus, asset, build_sensor_context, job, materialize, op
+from dagster import AssetKey, DagsterInstance, DagsterRunStatus, asset, build_sensor_context, materialize
+from idle_runs import idle
 from platforms import a_platform
 
 from lakehouse import heartbeats, postgres, workers
@@ -19,17 +20,6 @@ from orchestration.sensors import RETENTION_SECONDS, upkeep_sensor
 @asset
 def thing() -> None:
     """An asset to materialize."""
-
-
-@op
-def nothing() -> None:
-    """Something to run."""
-
-
-@job
-def idle() -> None:
-    """A job to make runs of."""
-    nothing()
 
 
 @pytest.fixture
