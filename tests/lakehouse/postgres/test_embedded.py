@@ -296,6 +296,3 @@ def test_passwords_never_appear_in_the_log_or_the_urls(settings):
     for password in passwords:
         assert password not in log
         assert password not in urls
-
-
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root steps down to another account")

@@ -15,6 +15,8 @@ from lakehouse.postgres import binaries, connect, embedded
 from lakehouse.postgres import home as homes
 from lakehouse.postgres.service_user import Account
 
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root steps down to another account")
+
 
 @needs_root
 def test_root_runs_the_server_as_an_unprivileged_account(settings):
