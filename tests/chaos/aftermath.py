@@ -14,10 +14,12 @@ from lakehouse.postgres.connect import marts_url
 from orchestration import reaper
 from orchestration.instance import prepare_home
 from orchestration.processes import start_time
+from orchestration.worker import ending
 
 REASONS = (
     reaper.KILLED,
     *(text.split("{")[0].strip() for text in (reaper.SILENT, reaper.UNTAKEN)),
+    ending.LOST,
     "→",  # one of our own errors, with its remedy
 )
 """How a reason begins, or what it holds, that a person understands."""

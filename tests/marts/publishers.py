@@ -36,8 +36,19 @@ class Publisher:
         self.pipe.send(options)
 
     def outcome(self) -> str:
-        """How what was begun came out."""
-        return str(self.pipe.recv())
+        """How what was begun came out.
+
+        DuckDB's Postgres extension may abort the whole process where its connection is cut: its ROLLBACK throws while
+        the connection is closed. That is a failure like others, told by the process that is gone.
+        """
+        try:
+            return str(self.pipe.recv())
+        except EOFError:
+            self.process.join()
+            said = f"FAILED: the process ended with code {self.process.exitcode}"
+            self.pipe.close()
+            self._start()
+            return said
 
     def kill(self) -> None:
         """``kill -9``, and a new process for what comes next."""
