@@ -84,11 +84,11 @@ def test_a_backup_waits_for_the_step_that_writes_and_names_it(built, tmp_path):
         assert "dbt_curated_models, run 12345678" in refused.stderr
         assert not [path for path in tmp_path.iterdir() if path.name != ".lock"]
         waiting = subprocess.Popen(child, env=built.environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
-        time.sleep(1.5)
+        said = next(line for line in waiting.stderr if b"waiting" in line).decode()
         assert waiting.poll() is None
-    _, said = waiting.communicate(timeout=60)
+    waiting.communicate(timeout=60)
     assert waiting.returncode == 0
-    assert "waiting for the warehouse: dbt_curated_models, run 12345678" in said.decode()
+    assert "waiting for the warehouse: dbt_curated_models, run 12345678" in said
 
 
 def test_a_full_disk_leaves_no_backup_and_says_so(built, tmp_path):
