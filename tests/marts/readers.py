@@ -125,7 +125,8 @@ class Readers:
         self.stop = context.Event()
         self.results: Any = context.Queue()
         self.processes = [
-            context.Process(target=read, args=(url, table, rows, self.stop, self.results)) for table in tables
+            context.Process(target=read, args=(url, table, rows, self.stop, self.results), daemon=True)
+            for table in tables
         ]
         for process in self.processes:
             process.start()
