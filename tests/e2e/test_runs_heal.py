@@ -12,23 +12,33 @@ from holders import hold
 from platforms import CLI
 
 
+def _waits(platform, holder, *args: str) -> tuple[str, str]:
+    """Run a command until it says that it waits, then end the holder: what it said, and its output."""
+    child = subprocess.Popen(
+        [str(CLI), *args], env=platform.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    said = next(line for line in child.stderr if "Waiting for the warehouse" in line)
+    assert child.poll() is None
+    holder.kill()
+    holder.wait()
+    out, err = child.communicate(timeout=120)
+    assert child.returncode == 0, err
+    return said, out
+
+
 def test_a_run_waits_for_the_warehouse_and_says_for_whom(platform):
     platform.sample(*SMALL)
-    holder = hold(platform, 12)
-    done = platform.call("run")
-    holder.wait()
-    assert done.returncode == 0, done.stderr
-    assert f"Waiting for the warehouse: somebody's backfill (process {holder.pid}" in done.stderr
+    holder = hold(platform, 300)
+    said, _ = _waits(platform, holder, "run")
+    assert f"Waiting for the warehouse: somebody's backfill (process {holder.pid}" in said
 
 
 def test_a_query_waits_for_a_writer_and_says_for_whom(platform):
     platform.sample(*SMALL)
     platform.run()
-    holder = hold(platform, 2)
-    done = platform.call("query", "select count(*) as n from curated.dim_batch")
-    holder.wait()
-    assert done.returncode == 0
-    assert "Waiting for the warehouse: somebody's backfill" in done.stderr
+    said, out = _waits(platform, hold(platform, 300), "query", "select count(*) as n from curated.dim_batch")
+    assert "Waiting for the warehouse: somebody's backfill" in said
+    assert "3" in out
 
 
 def test_a_killed_run_is_failed_by_the_next_one_which_succeeds(platform):
