@@ -19,6 +19,14 @@ def rollback(platform: Platform, *args: str, code: int = 0) -> dict[str, Any]:
     return json.loads(done.stdout)
 
 
+def nearly(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows to nine digits: a rebuild adds up in another order, and the last digits of a mean differ."""
+    return [
+        {name: float(f"{value:.9g}") if isinstance(value, float) else value for name, value in row.items()}
+        for row in rows
+    ]
+
+
 @pytest.mark.prove
 @pytest.mark.timeout(300)
 def test_a_bad_mart_is_rolled_back_held_through_runs_and_published_again_after_its_release(platform: Platform) -> None:
@@ -54,6 +62,6 @@ def test_a_bad_mart_is_rolled_back_held_through_runs_and_published_again_after_i
 
     assert rollback(platform, "--release")["held"] is None
     assert platform.status_of(platform.run("--accept-stale"))[MART] == "built"
-    assert platform.query(f"select * from marts.{MART} order by 1, 2, 3, 4") == bad
+    assert nearly(platform.query(f"select * from marts.{MART} order by 1, 2, 3, 4")) == nearly(bad)
     assert json.loads(platform.call("status", "--json").stdout)["alerts"] == []
     assert platform.status_of(platform.run("--accept-stale"))[MART] == "unchanged"
