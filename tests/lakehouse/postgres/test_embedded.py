@@ -115,6 +115,7 @@ def test_ctrl_c_in_the_terminal_reaches_the_command_and_not_the_server(prepared)
         """
         import time
         try:
+            print("waiting", flush=True)
             time.sleep(30)
         except KeyboardInterrupt:
             from lakehouse.postgres.connect import connect as open_connection
@@ -124,6 +125,7 @@ def test_ctrl_c_in_the_terminal_reaches_the_command_and_not_the_server(prepared)
         start_new_session=True,
     )
     assert command.stdout.readline() == "in\n"
+    assert command.stdout.readline() == "waiting\n"
     os.killpg(command.pid, signal.SIGINT)
     out, err = command.communicate(timeout=20)
     assert out == "still there\nout\n", err
