@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+from collections.abc import Iterator
+
+from psycopg2.extensions import cursor as Cursor
 
 from lakehouse.backup import warehouse
 from lakehouse.duckdb.lock import exclusive
@@ -39,12 +42,7 @@ def state(settings: Settings) -> None:
     Raises:
         UnavailableError: the state database cannot be reached.
     """
-    url = connect.state_url(settings)
-    with (
-        contextlib.closing(connect.connect(url, what="the state database")) as connection,
-        connection,
-        connection.cursor() as cursor,
-    ):
+    with _transaction(connect.state_url(settings), "the state database") as cursor:
         cursor.execute("DROP SCHEMA IF EXISTS data_platform CASCADE")
         for table in DAGSTER_TABLES:
             cursor.execute(f"DROP TABLE IF EXISTS public.{table} CASCADE")
@@ -56,12 +54,7 @@ def forget_publications(settings: Settings) -> None:
     Raises:
         UnavailableError: the marts database cannot be reached.
     """
-    url = connect.marts_admin_url(settings)
-    with (
-        contextlib.closing(connect.connect(url, what="the marts database")) as connection,
-        connection,
-        connection.cursor() as cursor,
-    ):
+    with _transaction(connect.marts_admin_url(settings), "the marts database") as cursor:
         cursor.execute("UPDATE marts_build.publications SET fingerprint = NULL, model_checksum = NULL")
 
 
@@ -75,3 +68,13 @@ def embedded_cluster(settings: Settings) -> None:
         return
     embedded.stop(settings)
     shutil.rmtree(locate(settings).cluster, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _transaction(url: str, what: str) -> Iterator[Cursor]:
+    with (
+        contextlib.closing(connect.connect(url, what=what)) as connection,
+        connection,
+        connection.cursor() as cursor,
+    ):
+        yield cursor

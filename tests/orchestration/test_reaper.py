@@ -9,21 +9,11 @@ import time
 import pytest
 from dagster import DagsterInstance, DagsterRunStatus
 from idle_runs import idle
-from platforms import a_platform
 
-from lakehouse import heartbeats, postgres
-from lakehouse.postgres.connect import connect, state_url
+from lakehouse import heartbeats
 from orchestration import names, reaper
 from orchestration.heartbeat import beating
 from orchestration.processes import start_time, this_process
-
-
-@pytest.fixture(scope="module")
-def database():
-    with a_platform() as platform, postgres.ready(platform.settings):
-        connection = connect(state_url(platform.settings), what="state database")
-        yield platform.settings, connection
-        connection.close()
 
 
 @pytest.fixture

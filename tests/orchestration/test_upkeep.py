@@ -8,10 +8,8 @@ from datetime import datetime, timedelta
 import pytest
 from dagster import AssetKey, DagsterInstance, DagsterRunStatus, asset, build_sensor_context, materialize
 from idle_runs import idle
-from platforms import a_platform
 
-from lakehouse import heartbeats, postgres, workers
-from lakehouse.postgres.connect import connect, state_url
+from lakehouse import heartbeats, workers
 from orchestration.processes import start_time, this_process
 from orchestration.retention import forget_old_runs
 from orchestration.sensors import RETENTION_SECONDS, upkeep_sensor
@@ -53,14 +51,6 @@ def test_young_runs_stay(instance, monkeypatch):
     _age(instance, monkeypatch, days=29)
     assert forget_old_runs(instance, [AssetKey("thing")], days=30) == 0
     assert len(instance.get_runs()) == 2
-
-
-@pytest.fixture(scope="module")
-def database():
-    with a_platform() as platform, postgres.ready(platform.settings):
-        connection = connect(state_url(platform.settings), what="state database")
-        yield platform.settings, connection
-        connection.close()
 
 
 @pytest.fixture
