@@ -35,11 +35,14 @@ run: setup ## Set up, sample data if the lake is empty, then raw → staging →
 up: setup ## Start Postgres, Dagster webserver, daemon and code server; Ctrl-C stops them
 	@$(BIN)/lakehouse up
 
+# Many tests kill and start real processes; one that failed is tried once more, and the summary lists it as a rerun.
+RERUN := --reruns 1
+
 test: $(VENV)/.dev ## The tests (minutes)
-	@$(BIN)/python -m pytest -m "not prove" -n 2 --cov --cov-report=term
+	@$(BIN)/python -m pytest -m "not prove" -n 2 $(RERUN) --cov --cov-report=term
 
 prove: $(VENV)/.dev minio compose ## The long proofs
-	@$(BIN)/python -m pytest -m prove
+	@$(BIN)/python -m pytest -m prove $(RERUN)
 
 lint: $(VENV)/.dev ## ruff, sqlfluff, hadolint
 	@$(BIN)/ruff check .

@@ -15,6 +15,7 @@ ALLOWED_MB_PER_1000_FILES = 3.0
 
 @pytest.mark.prove
 @pytest.mark.timeout(900)
+@pytest.mark.flaky(reruns=0)
 def test_memory_is_flat_over_ten_thousand_files(platform):
     # The same two hundred batches arrive again and again with other content: what is known stays as large as it is, so
     # what grows is a leak.
