@@ -20,6 +20,7 @@ from lakehouse.settings import PROJECT_ROOT
 
 STATE_TABLES = [
     *("alembic_version", "alert_history", "asset_status", "check_status", "ingestion_runs"),
+    *("lineage_models", "lineage_outbox", "lineage_runs"),
     *("platform_health_metrics", "run_heartbeats", "schema_history", "watermarks", "worker_status"),
 ]
 

@@ -1,0 +1,28 @@
+"""Events as a mapper would put them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from lineage.outgoing import Outgoing
+
+START = datetime(2026, 11, 20, 8, tzinfo=UTC)
+
+
+def event(
+    run: str, number: int, type_: str = "START", job: str = "dim_batch", body: dict[str, Any] | None = None
+) -> Outgoing:
+    """One event of a run."""
+    at = START + timedelta(seconds=number)
+    key = f"{run}/{number}/{type_}"
+    said = {"eventType": type_, "eventTime": at.isoformat(), "key": key, "order": run, "number": number, "job": job}
+    return Outgoing(key, run, "run", type_, job, at, {**said, **(body or {})})
+
+
+def run_of(run: str, jobs: Sequence[str] = ("stg_bioreactor", "dim_batch")) -> list[Outgoing]:
+    """A whole run: the parent's START, START and COMPLETE of each job, the parent's COMPLETE."""
+    steps = [("START", "lakehouse"), *((type_, job) for job in jobs for type_ in ("START", "COMPLETE"))]
+    steps.append(("COMPLETE", "lakehouse"))
+    return [event(run, number, type_, job) for number, (type_, job) in enumerate(steps)]
