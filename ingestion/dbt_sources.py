@@ -59,6 +59,8 @@ def meta(source: DropZoneSource) -> dict[str, Any]:
         "owner": source.owner,
         "asset": source.asset,
         "drop_zone": source.path,
+        "pattern": source.pattern,
+        "declared_in": source.file,
         "ledger": source.ledger_export,
         "key": list(source.key),
         "time_column": source.time_column,

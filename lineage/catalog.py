@@ -66,6 +66,9 @@ class Job:
         source_path: the file that declares it, relative to the checkout.
         language: ``SQL``, ``PYTHON`` or ``EXPOSURE``.
         columns: output column of the first output → its inputs; empty where unknown.
+        materialized: dbt's materialization; empty where it is no model.
+        sql: what an asset's last build ran; None where unknown or no model. Not part of the catalog's version.
+        url: an exposure's page.
     """
 
     name: str
@@ -79,6 +82,9 @@ class Job:
     source_path: str
     language: str
     columns: Mapping[str, tuple[Transformed, ...]] = field(default_factory=dict)
+    materialized: str = ""
+    sql: str | None = None
+    url: str = ""
 
 
 @dataclass(frozen=True)
