@@ -140,6 +140,11 @@ class Settings(BaseSettings):
         gt=0,
         description="Overrides the declared maximum age of the newest batch, in hours, for every source.",
     )
+    repository_url: str = Field(
+        "",
+        description="Where the checkout's files can be read, e.g. `https://git.example.com/data/lakehouse/blob/main`: "
+        "lineage links to the source of each job there. Empty: it names the file only.",
+    )
     accept_stale: bool = Field(False, description="Accept data older than the declared freshness (history loads).")
 
     @field_validator("state_url", "marts_url", "marts_admin_url", mode="before")
@@ -315,6 +320,7 @@ INTERNAL_VARIABLES = frozenset(
         "LAKEHOUSE_TEST_COMPOSE",
         "LAKEHOUSE_TEST_MC",
         "LAKEHOUSE_TEST_REAL_DATA",
+        "LAKEHOUSE_TEST_OPENLINEAGE_SCHEMAS",
     }
 )
 
