@@ -4,8 +4,9 @@ What belongs here: which events there are, in which order, and what identifies t
 (:mod:`lineage.facets`), the outbox, and finding out what happened (``orchestration.lineage``).
 
 Rules (each is there because a Marquez otherwise shows a wrong graph): one constant parent whose START comes first and
-whose end comes last; START and end of a job have the same inputs, outputs and facets (but for the error, which only an
-end can know), full lists also where it failed; every facet of a job on each of its events.
+whose end comes last; START and end of a job have the same inputs, outputs and facets, full lists also where it failed;
+every facet of a job on each of its events. Two facets of a run are an exception: the error is on the end, because no
+start knows it, and the parent on the START, because Marquez shows a node in its parent's state once an end names one.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from lineage import limits, naming
 from lineage.catalog import Catalog, Job
 from lineage.facts import AssetRun, RunFacts
 from lineage.outgoing import Outgoing
+from lineage.sync import declared_events
 
 if TYPE_CHECKING:
     from openlineage.client.event_v2 import InputDataset, OutputDataset
@@ -64,29 +66,10 @@ def run_events(facts: RunFacts, catalog: Catalog, options: EventOptions | None =
     built = {dataset for asset, job in known if asset.end == "COMPLETE" for dataset in job.outputs}
     for job in catalog.jobs.values():
         if job.asset_key is None and built.intersection(job.inputs):
-            events.append(exposure_event(job, catalog, ended, order_key=facts.run_id, options=options))
+            # Once per version of the declarations: their keys know neither the run nor the day.
+            events += declared_events(job, catalog, ended, order_key=facts.run_id, key=catalog.version, options=options)
     events.append(of_parent(facts.end, ended, failed))
     return limits.checked(events)
-
-
-def exposure_event(
-    job: Job, catalog: Catalog, at: datetime, *, order_key: str, options: EventOptions | None = None
-) -> Outgoing:
-    """What tells of an exposure: it never runs, so a job event with what it reads and what it is. Once per catalog."""
-    from openlineage.client import event_v2
-    from openlineage.client.serde import Serde
-
-    from lineage.facets import datasets, jobs, runs
-
-    event = event_v2.JobEvent(
-        eventTime=runs.stamp(at),
-        producer=naming.PRODUCER,
-        job=event_v2.Job(catalog.job_namespace, job.name, jobs.job_facets(job, options or jobs.EventOptions())),
-        inputs=[datasets.input_dataset(catalog.datasets[item], None) for item in job.inputs],
-        outputs=[datasets.output_dataset(catalog.datasets[item]) for item in job.outputs],
-    )
-    key = f"{job.name}/{catalog.version}"
-    return Outgoing(key, order_key, "job", "", job.name, at, Serde.to_dict(event))
 
 
 def _asset_events(
@@ -104,10 +87,11 @@ def _asset_events(
     if asset.end != "COMPLETE":
         language = "SQL" if job.language == "SQL" else "PYTHON"
         failed = runs.error(asset.error or _reason(asset.end, asset.asset_key), asset.stack, language)
-    start = _body("START", asset.started_at, run_id, run, catalog.job_namespace, job.name, job_facets, inputs, outputs)
+    name = naming.event_job(asset.asset_key)
+    start = _body("START", asset.started_at, run_id, run, catalog.job_namespace, name, job_facets, inputs, outputs)
     end = _ended(start, asset.end, ended, failed)
-    yield _outgoing(facts, "START", job.name, asset.started_at, run_id, start)
-    yield _outgoing(facts, asset.end, job.name, ended, run_id, end)
+    yield _outgoing(facts, "START", name, asset.started_at, run_id, start)
+    yield _outgoing(facts, asset.end, name, ended, run_id, end)
 
 
 def _inputs(asset: AssetRun, job: Job, catalog: Catalog) -> list[InputDataset]:
@@ -176,12 +160,13 @@ def _body(
 
 
 def _ended(start: dict[str, Any], kind: str, when: datetime, failed: dict[str, RunFacet]) -> dict[str, Any]:
-    """The end that belongs to a START: the same to the letter but for type, time and error."""
+    """The end that belongs to a START: the same to the letter but for type, time, error and parent."""
     from openlineage.client.serde import Serde
 
     from lineage.facets import runs
 
-    facets = {**start["run"]["facets"], **{name: Serde.to_dict(facet) for name, facet in failed.items()}}
+    facets = {name: facet for name, facet in start["run"]["facets"].items() if name != "parent"}
+    facets |= {name: Serde.to_dict(facet) for name, facet in failed.items()}
     return {**start, "eventType": kind, "eventTime": runs.stamp(when), "run": {**start["run"], "facets": facets}}
 
 

@@ -18,7 +18,7 @@ from lineage.names import Column, Dataset, Field
 Facets = Mapping[str, Any] | None
 PLATFORM = "lakehouse"
 """Our own facet on jobs and datasets: layer, domain and kind."""
-DAGSTER = "dagster"
+DAGSTER = "lakehouse_dagster"
 """Our own facet on runs."""
 
 

@@ -28,6 +28,8 @@ changes when the meaning of the events does."""
 DEFAULT_JOB_NAMESPACE = "lakehouse"
 PARENT_JOB = "lakehouse"
 """The one parent of all jobs: Marquez makes two nodes of an asset that is seen under two parents."""
+SYNC_JOB = "lakehouse.metadata_sync"
+"""The job whose events describe datasets that have been written already; it reads and writes nothing itself."""
 MARTS_ALIAS = "marts"
 """Name under which dbt attaches the marts' Postgres (dbt_project/profiles.yml)."""
 WAREHOUSE_NAMESPACE = "duckdb://lakehouse"
@@ -45,6 +47,11 @@ def job_namespace(environment: Mapping[str, str] = os.environ) -> str:
 def child_run_id(dagster_run: str, step_key: str, attempt: int, asset_key: str, partition: str | None = None) -> str:
     """Run id of one attempt at one asset: the same whenever it is mapped again."""
     return str(uuid5(RUNS, f"{dagster_run}/{step_key}/{attempt}/{asset_key}/{partition or ''}"))
+
+
+def event_job(asset_key: str) -> str:
+    """An asset's job as events name it: with its parent, so that an event without parent facet means the same job."""
+    return f"{PARENT_JOB}.{asset_key}"
 
 
 def exposure_job(name: str) -> str:

@@ -55,10 +55,11 @@ class LakehouseDagsterRunFacet(RunFacet):
 
 @attr.define(kw_only=True)
 class LakehouseJobFacet(JobFacet):
-    """``lakehouse_job``: where a job stands in the platform: its layer, domain and dbt materialization."""
+    """``lakehouse``: where a job stands in the platform: layer, domain, language and dbt materialization."""
 
     layer: str
     domain: str
+    language: str
     asset_key: str | None = None
     materialized: str | None = None
 
@@ -69,7 +70,7 @@ class LakehouseJobFacet(JobFacet):
 
 @attr.define(kw_only=True)
 class LakehouseDatasetFacet(DatasetFacet):
-    """``lakehouse_dataset``: where a dataset stands in the platform, and what it is physically."""
+    """``lakehouse``: where a dataset stands in the platform, and what it is physically."""
 
     layer: str
     domain: str

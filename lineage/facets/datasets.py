@@ -43,19 +43,18 @@ METRICS = ("nullCount", "distinctCount", "sum", "count", "min", "max")
 def input_dataset(info: DatasetInfo, read: Volume | None) -> InputDataset:
     """A dataset that is read. It carries no schema: its writer tells it, and two spellings would double a column.
 
+    It is described all the same: whoever mentions a dataset without its description takes it away in Marquez.
+
     Args:
         info: from the catalog.
         read: how much was read, where counted.
     """
-    facets = _placed(info)
-    if info.asset_key is None:  # nobody else tells what it is
-        facets |= _described(info)
     statistics: dict[str, InputDatasetFacet] = {}
     if read is not None and _counted(read):
         statistics["inputStatistics"] = input_statistics_input_dataset.InputStatisticsInputDatasetFacet(
             rowCount=read.rows, size=read.bytes, fileCount=read.files, producer=PRODUCER
         )
-    return InputDataset(*_identity(info.dataset), facets=facets, inputFacets=statistics)
+    return InputDataset(*_identity(info.dataset), facets=described(info), inputFacets=statistics)
 
 
 def output_dataset(
@@ -79,8 +78,9 @@ def output_dataset(
         metrics: column → counted values (``nullCount``, ``distinctCount``, ``sum``, ``count``, ``min``, ``max``).
         lifecycle: CREATE, OVERWRITE, TRUNCATE, DROP …; None: nothing of the kind happened.
     """
-    facets = _placed(info) | _described(info)
-    if found := schema(info, columns):
+    facets = described(info)
+    told = {column.name: column.description for column in info.columns}
+    if found := schema(info.columns if columns is None else columns, told):
         facets["schema"] = found
     if lineage is not None:
         facets["columnLineage"] = lineage
@@ -109,18 +109,22 @@ def output_dataset(
     return OutputDataset(*_identity(info.dataset), facets=facets, outputFacets=statistics)
 
 
-def schema(info: DatasetInfo, columns: Sequence[Column] | None = None) -> schema_dataset.SchemaDatasetFacet | None:
-    """Columns in one spelling of types, described as declared; None where none is known."""
-    told = {column.name: column.description for column in info.columns}
+def schema(columns: Iterable[Column], told: Mapping[str, str]) -> schema_dataset.SchemaDatasetFacet | None:
+    """Columns in one spelling of types; None where none is known.
+
+    Args:
+        columns: in their order.
+        told: declared descriptions by column.
+    """
     fields = [
         schema_dataset.SchemaDatasetFacetFields(
             name=column.name,
             type=type_name(column.type),
-            description=column.description or told.get(column.name) or None,
+            description=told.get(column.name) or column.description or None,
             ordinal_position=place,
             fields=None,
         )
-        for place, column in enumerate(info.columns if columns is None else columns, 1)
+        for place, column in enumerate(columns, 1)
     ]
     return schema_dataset.SchemaDatasetFacet(fields=fields, producer=PRODUCER) if fields else None
 
@@ -176,20 +180,16 @@ def _identity(dataset: Dataset) -> tuple[str, str]:
     return dataset.namespace, dataset.name
 
 
-def _placed(info: DatasetInfo) -> dict[str, DatasetFacet]:
-    return {
+def described(info: DatasetInfo) -> dict[str, DatasetFacet]:
+    """What every mention of a dataset says of it."""
+    facets: dict[str, DatasetFacet] = {
         "dataSource": datasource_dataset.DatasourceDatasetFacet(
             name=info.dataset.namespace, uri=info.source_uri or info.dataset.namespace, producer=PRODUCER
         ),
-        "lakehouse_dataset": LakehouseDatasetFacet(
+        "lakehouse": LakehouseDatasetFacet(
             layer=info.layer, domain=info.domain, kind=info.kind, asset_key=info.asset_key, producer=PRODUCER
         ),
-    }
-
-
-def _described(info: DatasetInfo) -> dict[str, DatasetFacet]:
-    facets: dict[str, DatasetFacet] = {
-        "datasetType": dataset_type_dataset.DatasetTypeDatasetFacet(datasetType=TYPES[info.kind], producer=PRODUCER)
+        "datasetType": dataset_type_dataset.DatasetTypeDatasetFacet(datasetType=TYPES[info.kind], producer=PRODUCER),
     }
     if info.description:
         facets["documentation"] = documentation_dataset.DocumentationDatasetFacet(

@@ -34,6 +34,8 @@ PARENT_TEXT = (
     "One run of the lakehouse, whoever started it; the assets it built are its children. The Dagster job behind it is"
     " in the facet lakehouse_dagster."
 )
+SYNC_TEXT = "Tells descriptions, owners and columns of datasets, also when nothing ran. It reads and writes nothing."
+SYNC_SOURCE = "lineage/sync.py"
 PARENT_SOURCE = "orchestration/definitions.py"
 
 
@@ -68,9 +70,10 @@ def job_facets(job: Job, options: EventOptions, sql: str | None = None) -> dict[
         facets["ownership"] = ownership_job.OwnershipJobFacet(owners=owners, producer=PRODUCER)
     if job.language == "SQL" and (text := sql or job.sql):
         facets["sql"] = sql_job.SQLJobFacet(query=shown(text), dialect="duckdb", producer=PRODUCER)
-    facets["lakehouse_job"] = LakehouseJobFacet(
+    facets["lakehouse"] = LakehouseJobFacet(
         layer=job.layer,
         domain=job.domain,
+        language=job.language,
         asset_key=job.asset_key,
         materialized=job.materialized or None,
         producer=PRODUCER,
@@ -81,6 +84,11 @@ def job_facets(job: Job, options: EventOptions, sql: str | None = None) -> dict[
 def parent_facets(options: EventOptions) -> dict[str, JobFacet]:
     """Facets of the one parent job."""
     return _common(PARENT_TEXT, "DAGSTER", "JOB", PARENT_SOURCE, options)
+
+
+def sync_facets(options: EventOptions) -> dict[str, JobFacet]:
+    """Facets of the job that only describes."""
+    return _common(SYNC_TEXT, "DAGSTER", "JOB", SYNC_SOURCE, options)
 
 
 def _common(text: str, integration: str, kind: str, path: str, options: EventOptions) -> dict[str, JobFacet]:
