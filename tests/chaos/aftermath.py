@@ -21,6 +21,7 @@ REASONS = (
     *(text.split("{")[0].strip() for text in (reaper.SILENT, reaper.UNTAKEN)),
     ending.LOST,
     "→",  # one of our own errors, with its remedy
+    "dropping it from the queue",  # Dagster's daemon, of a run it could not launch; it starts it again by itself
 )
 """How a reason begins, or what it holds, that a person understands."""
 
