@@ -147,6 +147,40 @@ class Settings(BaseSettings):
     )
     accept_stale: bool = Field(False, description="Accept data older than the declared freshness (history loads).")
 
+    lineage_clients: int = Field(
+        8, ge=1, le=64, description="How many runs' events are delivered to the lineage server at the same time."
+    )
+    lineage_look_seconds: float = Field(
+        2.0, gt=0, description="How often an idle lineage drainer looks for new events, in seconds."
+    )
+    lineage_timeout_seconds: float = Field(
+        30.0,
+        gt=0,
+        description="How long the lineage server may take to answer, in seconds; the `timeout` of an `openlineage.yml` "
+        "wins.",
+    )
+    lineage_retry_seconds: float = Field(
+        1.0,
+        gt=0,
+        description="Wait before a lineage event is sent again, or a lineage server that is away is asked again, in "
+        "seconds; doubles each time.",
+    )
+    lineage_retry_max_seconds: float = Field(60.0, gt=0, description="Longest such wait, in seconds.")
+    lineage_attempts: int = Field(
+        5, ge=1, description="Attempts at a lineage event that the server answers with 500 before it is a dead letter."
+    )
+    lineage_backlog_alert_minutes: float = Field(
+        15.0,
+        gt=0,
+        description="An alert tells when a lineage event has been waiting for delivery this long, in minutes.",
+    )
+    lineage_retention_days: int = Field(
+        90,
+        ge=1,
+        description="Delivered lineage events are kept this many days (all, where no lineage server is set); those of "
+        "each job's newest runs are always kept.",
+    )
+
     @field_validator("state_url", "marts_url", "marts_admin_url", mode="before")
     @classmethod
     def _empty_is_none(cls, value: object) -> object:

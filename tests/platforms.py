@@ -18,6 +18,7 @@ from typing import Any
 from lakehouse.settings import Settings
 
 ROOT = Path(__file__).parents[1]
+OURS = ("LAKEHOUSE_", "DAGSTER_", "OPENLINEAGE")
 CLI = Path(sys.executable).parent / "lakehouse"
 
 
@@ -38,7 +39,7 @@ class Platform:
     @property
     def environment(self) -> dict[str, str]:
         """What its processes see: nothing of the tester's own settings."""
-        outside = {name: value for name, value in os.environ.items() if not name.startswith(("LAKEHOUSE_", "DAGSTER_"))}
+        outside = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
         return {**outside, "LAKEHOUSE_DATA_DIR": str(self.home), **self.variables}
 
     @property

@@ -5,10 +5,11 @@ Imports nothing heavy: ``lakehouse --help`` must answer in 0.3 s, so a command's
 
 from __future__ import annotations
 
-import importlib
 import sys
 
 import click
+
+from lakehouse.cli.lazy import LazyCommands
 
 COMMANDS = {
     "up": "Start everything and print the pages; Ctrl-C stops it.",
@@ -24,6 +25,7 @@ COMMANDS = {
     "source": "Declared sources: list them, derive their dbt files.",
     "backup": "State, marts and warehouse into a folder.",
     "restore": "Put a backup back.",
+    "lineage": "Where data comes from and goes to; delivery to a lineage server.",
     "rebuild": "Everything anew from the lake alone.",
     "env": "Print the environment that plain dbt and dagster need.",
     "init": "Write the settings of a server, with generated secrets.",
@@ -34,36 +36,10 @@ COMMANDS = {
 EXIT_INTERRUPTED = 130
 
 
-class LazyCommands(click.Group):
-    """A group that knows its commands' names and one-line helps without importing them."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Names, in the order of first use."""
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import the module of one command."""
-        if cmd_name not in COMMANDS:
-            return None
-        command: click.Command = importlib.import_module(f"lakehouse.cli.{cmd_name}").command
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The list of commands, from the table above."""
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Point to the list of commands when the name is wrong."""
-        if args and args[0] not in COMMANDS:
-            ctx.fail(f"There is no command {args[0]!r}. Commands: {', '.join(COMMANDS)}.")
-        return super().resolve_command(ctx, args)
-
-
 @click.group(
     cls=LazyCommands,
+    commands=COMMANDS,
+    prefix="lakehouse.cli.",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog="Exit codes: 0 done · 1 failed · 2 wrong usage or settings · 3 data refused · 4 a server is unreachable · "
     "5 something is in use · 6 blocked by a gate · 130 interrupted.",

@@ -10,7 +10,7 @@ import click
 if TYPE_CHECKING:
     from lakehouse.settings import Settings
 
-NAMES = ("code-server", "webserver", "daemon", "worker")
+NAMES = ("code-server", "webserver", "daemon", "worker", "lineage")
 
 
 @click.command(
@@ -55,6 +55,8 @@ def _become(service: str, settings: Settings) -> NoReturn:
     fresh = workspace.with_suffix(f".{os.getpid()}.new")
     fresh.write_text(workspace_text(settings), encoding="utf-8")
     fresh.replace(workspace)
-    chosen = next(item for item in services(settings, workspace) if item.name.replace(" ", "-") == service)
+    chosen = next(
+        item for item in services(settings, workspace, lineage=True) if item.name.replace(" ", "-") == service
+    )
     environment = {**os.environ, **dagster_environment(settings), **chosen.environment}
     os.execvpe(chosen.command[0], chosen.command, environment)  # noqa: S606 - this process becomes the service

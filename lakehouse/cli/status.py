@@ -57,9 +57,11 @@ def collect(settings: Any) -> dict[str, Any]:
         settings: the platform's settings; Postgres must be ready.
 
     Returns:
-        ``services``, ``worker``, ``sources``, ``assets``, ``checks`` (those that do not pass), open ``alerts``.
+        ``services``, ``worker``, ``sources``, ``assets``, ``checks`` (those that do not pass), open ``alerts``,
+        ``lineage``.
     """
     from ingestion.declarations import load_all
+    from lakehouse.cli import lineage_status
     from lakehouse.cli.arriving import arriving, worker
     from lakehouse.duckdb.lock import holder
     from lakehouse.postgres.connect import connect, state_url
@@ -90,6 +92,7 @@ def collect(settings: Any) -> dict[str, Any]:
         for item, found in zip(declared, sources, strict=True):
             found["arriving"] = arriving(connection, settings, item)
         present = worker(connection)
+        lineage = lineage_status.collect(connection)
     finally:
         connection.close()
     return {
@@ -104,6 +107,7 @@ def collect(settings: Any) -> dict[str, Any]:
         "assets": assets,
         "checks": checks,
         "alerts": alerts,
+        "lineage": lineage,
     }
 
 
@@ -140,6 +144,7 @@ def _rows(cursor: Any, sql: str, values: tuple[Any, ...] = ()) -> list[dict[str,
 
 def _print(report: dict[str, Any]) -> None:
     from lakehouse.cli.arriving import print_arriving, print_worker
+    from lakehouse.cli.lineage_status import line
     from lakehouse.cli.tables import print_table
 
     now = report["at"]
@@ -149,6 +154,7 @@ def _print(report: dict[str, Any]) -> None:
         f"warehouse: {services['warehouse_writer'] or 'free'}"
     )
     print_worker(report["worker"])
+    click.echo(line(report["lineage"]))
     click.echo()
     if services["processes"]:
         print_table(

@@ -35,13 +35,15 @@ def command() -> int:
     from lakehouse.services.supervisor import Supervisor
     from lakehouse.services.taken_ports import require_ports
     from lakehouse.settings import load_settings
+    from lineage.openlineage_config import target
 
     settings = load_settings()
+    lineage = target()
     with record.only_one(settings), maintenance.using(settings):
         if left := record.end_leftovers(settings):
             _say(f"Ended what a killed `lakehouse up` had left: {', '.join(left)}")
         workspace = settings.dagster_home / "workspace.yaml"
-        processes = services(settings, workspace)
+        processes = services(settings, workspace, lineage=lineage is not None)
         require_ports(processes, PORT_VARIABLES)
         with embedded.running(settings):
             if settings.embedded_postgres:

@@ -73,6 +73,8 @@ class House:
             return lambda: probes.daemon(self._settings, since)
         if name == "worker":
             return lambda: probes.worker(self._settings, pid)
+        if name == "lineage":
+            return lambda: probes.lineage(self._settings, pid)
         return lambda: probes.PROBES[name](self._settings)
 
     def log_file(self, service: str) -> Path:

@@ -17,6 +17,8 @@ from lakehouse.errors import UnavailableError
 from lakehouse.settings import Settings
 
 TIMEOUT_SECONDS = 10.0
+DRAINER_SILENT_SECONDS = 150.0
+"""It measures its backlog every minute."""
 GRPC_SERVICE = "DagsterApi"
 """The name Dagster's code server registers with the standard gRPC health protocol."""
 DAEMONS = "{ instance { daemonHealth { allDaemonStatuses { daemonType required lastHeartbeatTime } } } }"
@@ -113,11 +115,32 @@ def worker(settings: Settings, pid: int | None = None) -> None:
         raise UnavailableError(f"The worker {said}.")
 
 
+def lineage(settings: Settings, pid: int | None = None) -> None:
+    """The lineage drainer has told lately that it works. Whether the lineage server does is told by alerts.
+
+    Args:
+        settings: where the state database is.
+        pid: ask after this process; otherwise after any of this machine.
+
+    Raises:
+        UnavailableError: it has not.
+    """
+    from lakehouse.postgres.connect import connect, state_url
+    from lineage.backlog import drainer_silence
+
+    with contextlib.closing(connect(state_url(settings), what="the state database")) as connection:
+        silent = drainer_silence(connection, here=True, pid=pid)
+    if silent is None or silent > DRAINER_SILENT_SECONDS:
+        said = "never said anything" if silent is None else f"was last heard of {silent:.0f} s ago"
+        raise UnavailableError(f"The lineage drainer {said}.")
+
+
 PROBES: dict[str, Callable[[Settings], None]] = {
     "code-server": code_server,
     "webserver": webserver,
     "daemon": daemon,
     "worker": worker,
+    "lineage": lineage,
 }
 
 

@@ -36,12 +36,17 @@ class Service:
     follows_code: bool = False
 
 
-def services(settings: Settings, workspace: Path) -> list[Service]:
-    """Code server, webserver, worker and daemon.
+LINEAGE = Service("lineage", (sys.executable, "-m", "lakehouse.cli.main", "lineage", "drain"))
+"""Delivers lineage events; only where a lineage server is set."""
+
+
+def services(settings: Settings, workspace: Path, *, lineage: bool) -> list[Service]:
+    """Code server, webserver, worker and daemon, and what delivers lineage.
 
     Args:
         settings: for addresses and ports.
         workspace: the ``workspace.yaml`` that points to the code server.
+        lineage: whether a lineage server is set.
     """
     python = sys.executable
     return [
@@ -84,6 +89,7 @@ def services(settings: Settings, workspace: Path) -> list[Service]:
             after=("code server",),  # it would look for it again a minute later only
             seen_through="webserver",
         ),
+        *([LINEAGE] if lineage else []),
     ]
 
 

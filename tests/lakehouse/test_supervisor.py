@@ -329,7 +329,7 @@ def test_every_taken_port_is_named_with_its_holder_and_the_variable_that_moves_i
 
 def test_services_listen_on_the_loopback_interface_only():
     settings = Settings(_env_file=None)
-    processes = services(settings, Path("workspace.yaml"))
+    processes = services(settings, Path("workspace.yaml"), lineage=False)
     assert [service.name for service in processes] == ["code server", "webserver", "worker", "daemon"]
     for service in processes[:2]:
         assert service.command[service.command.index("--host") + 1] == "127.0.0.1"

@@ -16,9 +16,9 @@ from lakehouse.services.processes import services as up_services
 from lakehouse.settings import Settings
 
 ONE_SHOT = {"preflight", "silo-init", "provision", "migrate"}
-LINEAGE = {"marquez", "marquez-db", "marquez-web"}
+LINEAGE = {"marquez", "marquez-db", "marquez-web", "lineage"}
 OURS = {"preflight", "provision", "migrate", "dagster-code", "dagster-webserver", "dagster-daemon", "worker"}
-OURS |= {"dagster-web"}
+OURS |= {"dagster-web", "lineage"}
 
 # Settings that the compose file decides by what it is, or that mean nothing in it.
 DECIDED = {"data_dir", "warehouse_path", "s3_region", "marts_admin_url", "postgres_port", "worker_events"}
@@ -72,13 +72,14 @@ def test_every_setting_reaches_our_services_or_is_decided_by_the_file():
     known = {f"LAKEHOUSE_{name.upper()}" for name in Settings.model_fields}
     decided = {f"LAKEHOUSE_{name.upper()}" for name in DECIDED}
     assert not known - passed - decided, "new settings: name them in x-settings of docker-compose.yml, or in DECIDED"
-    assert not passed - known - {"LAKEHOUSE_DAGSTER_URL"}, "no such settings"
+    assert not passed - known - {"LAKEHOUSE_DAGSTER_URL", "OPENLINEAGE_NAMESPACE"}, "no such settings"
 
 
 def test_the_file_runs_the_services_of_lakehouse_up_all_of_them_and_no_others():
     services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
     served = sorted(body["command"][1] for body in services.values() if (body.get("command") or [""])[0] == "serve")
-    ups = sorted(item.name.replace(" ", "-") for item in up_services(Settings(_env_file=None), Path("workspace.yaml")))
+    all_services = up_services(Settings(_env_file=None), Path("workspace.yaml"), lineage=True)
+    ups = sorted(item.name.replace(" ", "-") for item in all_services)
     assert served == ups == sorted(NAMES)
 
 

@@ -18,6 +18,7 @@ def event(
     at = START + timedelta(seconds=number)
     key = f"{run}/{number}/{type_}"
     said = {"eventType": type_, "eventTime": at.isoformat(), "key": key, "order": run, "number": number, "job": job}
+    said["run"], said["further_text"] = {"runId": f"{run}/{job}"}, "x" * 300
     return Outgoing(key, run, "run", type_, job, at, {**said, **(body or {})})
 
 

@@ -1,0 +1,200 @@
+"""How the delivery of lineage stands: counts, the measurement, the alerts.
+
+What belongs here: reading the outbox for people and machines. What does not: delivering (:mod:`lineage.drainer`).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from lakehouse import alerts, health
+from lineage.openlineage_config import Target
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import connection as Connection
+
+    from lakehouse.settings import Settings
+
+log = logging.getLogger(__name__)
+
+METRIC = "lineage_backlog_events"
+"""Events waiting for delivery; its labels tell the age of the oldest and which drainer measured: its sign of life."""
+BACKLOG, DEAD_LETTERS, REFUSED = "lineage_backlog", "lineage_dead_letters", "lineage_refused"
+OUTBOX = "outbox"
+REASON = "coalesce('HTTP ' || last_status || ': ', '') || coalesce(last_error, '')"
+"""Why an event was not delivered, in SQL."""
+NAMED_JOBS = 20
+"""Jobs with dead letters that get an alert each; the rest shows in `lakehouse lineage dead-letters`."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """The outbox at one moment.
+
+    Attributes:
+        pending, dead, delivered: events in each state.
+        oldest_pending_seconds: age of the oldest that waits; None where none does.
+        last_delivery: when the last was delivered; None where none ever was.
+        drainer_seconds: since a drainer last told that it works; None where none ever did.
+    """
+
+    pending: int
+    dead: int
+    delivered: int
+    oldest_pending_seconds: float | None
+    last_delivery: datetime | None
+    drainer_seconds: float | None
+
+    @property
+    def recorded(self) -> int:
+        """All events in the outbox."""
+        return self.pending + self.dead + self.delivered
+
+
+def standing(connection: Connection) -> Standing:
+    """How the outbox stands."""
+    with connection, connection.cursor() as cursor:
+        cursor.execute(
+            "select count(*) filter (where status = 'pending'), count(*) filter (where status = 'dead'),"
+            " count(*) filter (where status = 'delivered'),"
+            " extract(epoch from clock_timestamp() - min(created_at) filter (where status = 'pending'))::float,"
+            " max(delivered_at), (select extract(epoch from clock_timestamp() - max(measured_at))::float"
+            " from data_platform.platform_health_metrics where metric = %s) from data_platform.lineage_outbox",
+            (METRIC,),
+        )
+        return Standing(*(cursor.fetchone() or (0, 0, 0, None, None, None)))
+
+
+def drainer_silence(connection: Connection, *, here: bool = False, pid: int | None = None) -> float | None:
+    """Seconds since a drainer told that it works; None: it never did.
+
+    Args:
+        connection: to the state database.
+        here: ask after drainers of this host only.
+        pid: ask after this process of this host only.
+    """
+    labels = " and labels->>'host' = %(host)s" if here or pid is not None else ""
+    labels += " and labels->>'pid' = %(pid)s" if pid is not None else ""
+    with connection, connection.cursor() as cursor:
+        cursor.execute(
+            "select extract(epoch from clock_timestamp() - max(measured_at))::float"
+            f" from data_platform.platform_health_metrics where metric = %(metric)s{labels}",
+            {"metric": METRIC, "pid": str(pid), "host": socket.gethostname()},
+        )
+        row = cursor.fetchone()
+    return None if row is None or row[0] is None else float(row[0])
+
+
+def measure(connection: Connection, target: Target) -> None:
+    """Write the measurement, which is also this drainer's sign of life."""
+    now = waiting(connection)
+    labels = {"pid": str(os.getpid()), "host": socket.gethostname(), "target": str(target), **now.labels}
+    health.measure(connection, METRIC, now.events, labels)
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """What waits for delivery.
+
+    Attributes:
+        events: how many.
+        oldest_seconds: age of the oldest; 0 where none waits.
+    """
+
+    events: int
+    oldest_seconds: float
+
+    @property
+    def labels(self) -> dict[str, float]:
+        """For the measurement."""
+        return {"oldest_seconds": round(self.oldest_seconds, 1)}
+
+
+def waiting(connection: Connection) -> Waiting:
+    """What waits for delivery, from the index of pending events alone."""
+    with connection, connection.cursor() as cursor:
+        cursor.execute(
+            "select count(*), coalesce(extract(epoch from clock_timestamp() - min(created_at)), 0)::float"
+            " from data_platform.lineage_outbox where status = 'pending'"
+        )
+        return Waiting(*(cursor.fetchone() or (0, 0.0)))
+
+
+def alert(connection: Connection, settings: Settings, target: Target) -> None:
+    """Raise what people should hear of the outbox and close what is over: a backlog that is too old, dead letters.
+
+    Cheap enough for once a minute; a drainer calls it, and whoever looks after the platform may.
+    """
+    now = waiting(connection)
+    limit = settings.lineage_backlog_alert_minutes
+    found = []
+    if now.oldest_seconds > limit * 60:
+        found.append(
+            alerts.Alert(
+                "warning",
+                BACKLOG,
+                OUTBOX,
+                f"Lineage events have been waiting for delivery for more than {limit:g} minutes.",
+                "Look with: lakehouse lineage status. Is the lineage server up, and the drainer? Nothing is lost.",
+                details={"events": now.events, "oldest_seconds": round(now.oldest_seconds), "target": str(target)},
+            )
+        )
+    with connection, connection.cursor() as cursor:
+        cursor.execute(
+            "select job, count(*), (array_agg(event_key order by event_id))[1],"
+            f" (array_agg({REASON} order by event_id))[1] from data_platform.lineage_outbox"
+            " where status = 'dead' group by job order by min(event_id) limit %s",
+            (NAMED_JOBS,),
+        )
+        dead = cursor.fetchall()
+    for job, count, key, reason in dead:
+        found.append(
+            alerts.Alert(
+                "error",
+                DEAD_LETTERS,
+                job or "(none)",
+                f"The lineage server refused events of job {job or '(none)'}, the first for: {reason}",
+                "Look with: lakehouse lineage dead-letters. Mend the cause, then: lakehouse lineage replay",
+                details={"events": count, "first": key},
+            )
+        )
+    _write(connection, found, {BACKLOG: [OUTBOX], DEAD_LETTERS: None})
+
+
+def alert_refused(connection: Connection, target: Target, why: str | None) -> None:
+    """Raise, or close where ``why`` is None, that the server takes no events until a setting is changed."""
+    found = []
+    if why is not None:
+        found.append(
+            alerts.Alert(
+                "error",
+                REFUSED,
+                str(target),
+                f"The lineage server {target} takes no events from us: {why}",
+                "Correct OPENLINEAGE_URL, OPENLINEAGE_ENDPOINT, OPENLINEAGE_API_KEY or openlineage.yml, then restart. "
+                "Nothing is lost.",
+            )
+        )
+    _write(connection, found, {REFUSED: None})
+
+
+def _write(connection: Connection, found: list[alerts.Alert], kinds: dict[str, list[str] | None]) -> None:
+    """Raise the alerts; close those of these kinds that were not found (None: whatever they are about)."""
+    with connection, connection.cursor() as cursor:
+        for item in found:
+            if alerts.raise_all(cursor, [item], None):
+                log.warning("%s", item.message)
+        for kind, subjects in kinds.items():
+            if subjects is None:
+                cursor.execute(
+                    "select distinct subject from data_platform.alert_history where resolved_at is null and kind = %s",
+                    (kind,),
+                )
+                subjects = [row[0] for row in cursor.fetchall()]
+            still = {item.subject for item in found if item.kind == kind}
+            alerts.resolve(cursor, kind, [subject for subject in subjects if subject not in still])

@@ -1,0 +1,280 @@
+"""Delivers what is in the outbox: each run's events in order, several runs at once, until the server has answered all.
+
+What belongs here: the loop. What does not: statements (:mod:`lineage.drainer_claims`), sending
+(:mod:`lineage.drainer_senders`), how long to wait (:mod:`lineage.drainer_outage`), alerts (:mod:`lineage.backlog`).
+
+One thread asks and writes the database; the others send. An event is resent unless its answer was noted, so what a
+killed drainer was at arrives twice at most: the server must take a run's events again, as Marquez does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lakehouse.errors import LakehouseError, UnavailableError
+from lineage.drainer_claims import Claims, Result
+from lineage.drainer_outage import OUTAGES, Outage, Patience
+from lineage.drainer_senders import Senders, Sent
+from lineage.transport import Answer, Outcome, Transport
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import connection as Connection
+
+    from lakehouse.settings import Settings
+
+log = logging.getLogger(__name__)
+CANDIDATES = 500
+"""Names of runs looked up at once."""
+CROWDED_SECONDS = 0.05
+"""Pause before they are looked up again where there are more: all of them may be another drainer's."""
+AHEAD = 2
+"""Runs claimed for each sender: it sends one while the next is ready."""
+TOLD_FAILURES = 2
+"""So often in a row the server must take nothing before it is said; an alert tells of what lasts."""
+ONCE_FAILURES = 3
+"""So often in a row the server may be away before :meth:`Drainer.run` with ``once`` gives up."""
+
+
+@dataclass
+class Done:
+    """What a drainer has come to.
+
+    Attributes:
+        delivered, dead: events.
+    """
+
+    delivered: int = 0
+    dead: int = 0
+
+
+class Drainer:
+    """Delivers until it is told to stop.
+
+    Args:
+        connect: opens a connection to the state database.
+        transport: where events go; closed at the end.
+        settings: for pauses and limits.
+        care: called now and then with the connection and whether something has just changed for people: alerts.
+        say: told what a person should read.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], Connection],
+        transport: Transport,
+        settings: Settings,
+        *,
+        care: Callable[[Connection, Drainer], None] = lambda connection, drainer: None,
+        say: Callable[[str], None] = log.info,
+    ) -> None:
+        self._connect, self._settings, self._care, self._say = connect, settings, care, say
+        self._patience = Patience(settings.lineage_retry_seconds, settings.lineage_retry_max_seconds)
+        self.outage = Outage(self._patience)
+        self.done = Done()
+        self.news = False
+        """Something has happened that people should hear of at once; ``care`` sets it back."""
+        self._senders = Senders(transport)
+        self._stop = threading.Event()
+        self._out = 0
+        self._unnoted: list[Result] = []
+        self._candidates: deque[str] = deque()
+        self._held: set[str] = set()
+        self._look_at = 0.0
+        self._told = False
+
+    def request_stop(self, *_: object) -> None:
+        """Finish the events in flight, note them, return; usable as a signal handler."""
+        self._stop.set()
+        self._senders.halt.set()
+        self._senders.wake()
+
+    def run(self, *, once: bool = False) -> Done:
+        """Deliver.
+
+        Args:
+            once: return when nothing is pending any more.
+
+        Raises:
+            UnavailableError: with ``once``: the server is away, or the database.
+        """
+        import psycopg2
+
+        lost = 0
+        try:
+            while not self._stop.is_set():
+                try:
+                    with contextlib.closing(self._connect()) as connection:
+                        connection.autocommit = True
+                        lost = 0
+                        self._deliver(connection, once)
+                        return self.done
+                except (psycopg2.Error, LakehouseError) as error:
+                    self._give_back()
+                    if once:
+                        raise
+                    lost += 1
+                    pause = self._patience.after(lost)
+                    self._say(f"The state database is lost, it is tried again in {pause:.0f} s: {_first_line(error)}")
+                    self._stop.wait(pause)
+            return self.done
+        finally:
+            self._senders.end()
+
+    # -- one connection ------------------------------------------------------------------------------------
+
+    def _deliver(self, connection: Connection, once: bool) -> None:
+        claims = Claims(connection)
+        self._note(claims, [])
+        while True:
+            self._take_in(claims, self._senders.news(self._nap()))
+            self._care(connection, self)
+            if self._stop.is_set():
+                self._senders.halt.set()
+                if not self._out:
+                    return
+                continue
+            if self._senders.halt.is_set():
+                self._after_a_halt()
+                if once and not self._out:
+                    self._give_up()
+            if not self._senders.halt.is_set():
+                self._fill(claims)
+            if once and not self._out and not self._senders.halt.is_set() and not claims.anything_pending():
+                return
+
+    def _nap(self) -> float:
+        """Seconds to wait for news at most."""
+        if self._senders.halt.is_set() and not self._out:
+            return min(max(self.outage.until - time.monotonic(), 0.0), 60.0)
+        return min(self._settings.lineage_look_seconds, 60.0)
+
+    def _after_a_halt(self) -> None:
+        """Go on when everything was handed back and the pause is over."""
+        if not self._out and time.monotonic() >= self.outage.until:
+            self._senders.halt.clear()
+
+    def _give_up(self) -> None:
+        last = self.outage.last
+        if last is None or (last.outcome is not Outcome.MISCONFIGURED and self.outage.failures < ONCE_FAILURES):
+            return
+        raise UnavailableError(
+            f"The lineage server takes no events: {_described(last)}",
+            remedy="Nothing is lost: what is pending stays in the outbox. Try again when the server is back.",
+        )
+
+    def _fill(self, claims: Claims) -> None:
+        """Keep every sender busy; a single one while nobody knows whether the server is back."""
+        wanted = (1 if self.outage.lasts else AHEAD * self._senders.size) - self._out
+        while wanted > 0:
+            if not self._candidates:
+                if time.monotonic() < self._look_at:
+                    return
+                found = claims.candidates(self._held, CANDIDATES)
+                self._candidates.extend(found)
+                pause = self._settings.lineage_look_seconds if len(found) < CANDIDATES else CROWDED_SECONDS
+                self._look_at = time.monotonic() + pause
+                if not found:
+                    return
+            some = [self._candidates.popleft() for _ in range(min(wanted, len(self._candidates)))]
+            for lane in claims.claim([key for key in some if key not in self._held]):
+                self._held.add(lane.order_key)
+                self._out += 1
+                wanted -= 1
+                self._senders.give(lane)
+
+    def _take_in(self, claims: Claims, news: Sequence[Sent]) -> None:
+        """Note what came of events; give the next events of the runs that are through, or let them go."""
+        left = [item.lane.order_key for item in news if item.event is None]
+        stuck: set[str] = set()
+        results = []
+        for item in news:
+            if item.event is not None and item.answer is not None:
+                result = self._judge(item, item.answer)
+                results.append(result)
+                if result.status == "pending":
+                    stuck.add(item.lane.order_key)
+        self._out -= len(left)
+        self._note(claims, results)
+        go_on = [key for key in left if key not in stuck and not self._senders.halt.is_set() and not self.outage.lasts]
+        claims.release([key for key in left if key not in go_on])
+        self._held.difference_update(left)
+        for lane in claims.go_on(go_on):
+            self._held.add(lane.order_key)
+            self._out += 1
+            self._senders.give(lane)
+
+    def _note(self, claims: Claims, results: Sequence[Result]) -> None:
+        self._unnoted += results  # until it is written: the connection may be lost
+        claims.record(self._unnoted)
+        self._unnoted = []
+
+    def _give_back(self) -> None:
+        """The connection is lost, and every claim with it: let what is in flight finish, keep the answers."""
+        self._senders.halt.set()
+        while self._out:
+            for item in self._senders.news(60.0):
+                if item.event is None:
+                    self._out -= 1
+                elif item.answer is not None:
+                    self._unnoted.append(self._judge(item, item.answer))
+        self._held.clear()
+        self._candidates.clear()
+        self._look_at = 0.0
+
+    # -- what came of an event -------------------------------------------------------------------------------
+
+    def _judge(self, item: Sent, answer: Answer) -> Result:
+        """What follows from an answer, for this event and for all."""
+        event, order_key = item.event, item.lane.order_key
+        if event is None:
+            raise ValueError("nothing was sent")
+        if answer.outcome in OUTAGES:
+            proven = answer.outcome is Outcome.UNANSWERED and self.outage.silent_for(event.event_id)
+            began = self.outage.begin(answer, time.monotonic())
+            self.news = self.news or began
+            if began and self.outage.failures == TOLD_FAILURES:  # a single hiccup is nobody's business
+                self._told = True
+                self._say(f"The lineage server takes no events ({_described(answer)}); they are kept and tried again.")
+            if proven:
+                return self._bury(item, answer, answered=False)
+            silence = self.outage.silence(event.event_id)
+            delay = self._patience.after(silence) if answer.outcome is Outcome.UNANSWERED else 0.0
+            return Result(order_key, event, answer, "pending", False, delay)
+        self.outage.forget(event.event_id)
+        if self.outage.answered():
+            self.news = True
+            if self._told:
+                self._say("The lineage server takes events again.")
+            self._told = False
+        if answer.outcome is Outcome.DELIVERED:
+            self.done.delivered += 1
+            return Result(order_key, event, answer, "delivered", True)
+        if answer.outcome is Outcome.REFUSED or event.attempts + 1 >= self._settings.lineage_attempts:
+            return self._bury(item, answer, answered=True)
+        return Result(order_key, event, answer, "pending", True, self._patience.after(event.attempts + 1))
+
+    def _bury(self, item: Sent, answer: Answer, *, answered: bool) -> Result:
+        event = item.event
+        if event is None:
+            raise ValueError("nothing was sent")
+        self.outage.forget(event.event_id)
+        self.done.dead += 1
+        self.news = True
+        self._say(f"Dead letter: lineage event {event.key} of job {event.job or '(none)'}: {_described(answer)}")
+        return Result(item.lane.order_key, event, answer, "dead", answered)
+
+
+def _described(answer: Answer) -> str:
+    code = f"HTTP {answer.status}" if answer.status else ""
+    return ": ".join(part for part in (code, answer.error) if part) or answer.outcome.value
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).split("\n")[0]

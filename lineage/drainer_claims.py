@@ -1,0 +1,196 @@
+"""What the drainer asks of the outbox: runs to deliver, their events, and where to note what came of them.
+
+What belongs here: the statements, on one connection in autocommit. What does not: sending, and when to try again.
+
+A run (an order key) is claimed by an advisory lock of the session: two drainers never deliver the same run, and what a
+killed one held is free as soon as Postgres has noticed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from lineage.transport import Answer
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import connection as Connection
+
+PAGE_EVENTS = 32
+PAGE_BYTES = 1_000_000
+"""Of one run in memory at once, as Postgres stores them (JSON is compressed about tenfold); one event at least."""
+
+LOCK = "hashtextextended('lakehouse lineage ' || order_key, 0)"
+CANDIDATES = """
+    select order_key from (
+        select distinct on (order_key) order_key, event_id, next_attempt_at from data_platform.lineage_outbox
+        where status = 'pending' order by order_key, event_id
+    ) heads where next_attempt_at <= now() and not order_key = any(%(held)s) order by event_id limit %(limit)s
+"""
+PAGES = """
+    select wanted.order_key, e.event_id, e.event_key, e.job, e.attempts, e.due, o.body::text
+    from unnest(%(keys)s) with ordinality as wanted (order_key, place), lateral (
+        select event_id, event_key, job, attempts, next_attempt_at <= now() as due,
+            sum(pg_column_size(body)) over (order by event_id) - pg_column_size(body) as before
+        from (
+            select * from data_platform.lineage_outbox
+            where order_key = wanted.order_key and status = 'pending' order by event_id limit %(events)s
+        ) page
+    ) e join data_platform.lineage_outbox o using (event_id)
+    where e.before < %(bytes)s order by wanted.place, e.event_id
+"""
+RECORD = """
+    update data_platform.lineage_outbox o set status = v.status, attempts = o.attempts + v.answered,
+        last_status = v.code, last_error = v.error, delivered_at = case when v.status = 'delivered' then now() end,
+        next_attempt_at = now() + v.delay * interval '1 second'
+    from unnest(%(ids)s, %(statuses)s, %(answered)s, %(codes)s::int[], %(errors)s::text[], %(delays)s::float[])
+        as v (event_id, status, answered, code, error, delay)
+    where o.event_id = v.event_id and o.status = 'pending' returning o.event_id
+"""
+
+
+@dataclass(frozen=True)
+class Pending:
+    """An event to deliver.
+
+    Attributes:
+        event_id: its position.
+        key: its unique key.
+        job: its job.
+        attempts: how often the server has answered for it.
+        body: JSON.
+    """
+
+    event_id: int
+    key: str
+    job: str
+    attempts: int
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Lane:
+    """The next events of one run, in order; claimed by this drainer."""
+
+    order_key: str
+    events: tuple[Pending, ...]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What is to be noted about an event.
+
+    Attributes:
+        order_key, event: which.
+        answer: what came of the attempt.
+        status: ``delivered``, ``dead`` or still ``pending``.
+        answered: whether the server said something about this event.
+        delay: seconds until it may be tried again.
+    """
+
+    order_key: str
+    event: Pending
+    answer: Answer
+    status: str
+    answered: bool
+    delay: float = 0.0
+
+
+class Claims:
+    """The outbox as one drainer sees it.
+
+    Args:
+        connection: of its own, in autocommit; claims live as long as it does.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        with connection.cursor() as cursor:
+            # A host that vanishes must not hold its claims for the two hours that Linux grants by default.
+            for name, value in (("idle", 30), ("interval", 10), ("count", 3)):
+                cursor.execute(f"set tcp_keepalives_{name} = {value}")
+
+    def candidates(self, held: Collection[str], limit: int) -> list[str]:
+        """Runs whose next event is due, oldest first.
+
+        Args:
+            held: runs that are claimed already.
+            limit: how many at most.
+        """
+        with self._connection.cursor() as cursor:
+            cursor.execute(CANDIDATES, {"held": list(held), "limit": limit})
+            return [row[0] for row in cursor.fetchall()]
+
+    def claim(self, order_keys: Sequence[str]) -> list[Lane]:
+        """Claim those of these runs that no other drainer holds, with their next events."""
+        with self._connection.cursor() as cursor:
+            cursor.execute(
+                "select order_key from unnest(%s) with ordinality as wanted (order_key, place)"
+                f" where pg_try_advisory_lock({LOCK}) order by place",
+                (list(order_keys),),
+            )
+            ours = [row[0] for row in cursor.fetchall()]
+        return self.go_on(ours)
+
+    def go_on(self, order_keys: Sequence[str]) -> list[Lane]:
+        """The next events of runs that are claimed; a run that has none due is released."""
+        if not order_keys:
+            return []
+        found: dict[str, list[Pending]] = {}
+        waiting: set[str] = set()
+        with self._connection.cursor() as cursor:
+            cursor.execute(PAGES, {"keys": list(order_keys), "events": PAGE_EVENTS, "bytes": PAGE_BYTES})
+            for order_key, event_id, key, job, attempts, due, body in cursor:
+                if order_key not in found and not due:
+                    waiting.add(order_key)
+                if order_key not in waiting:
+                    found.setdefault(order_key, []).append(Pending(event_id, key, job, attempts, body.encode()))
+        self.release([key for key in order_keys if key not in found])
+        return [Lane(key, tuple(events)) for key, events in found.items()]
+
+    def release(self, order_keys: Sequence[str]) -> None:
+        """Let others have these runs."""
+        if not order_keys:
+            return
+        with self._connection.cursor() as cursor:
+            cursor.execute(
+                f"select pg_advisory_unlock({LOCK}) from unnest(%s) as held (order_key)",
+                (list(order_keys),),
+            )
+
+    def record(self, results: Sequence[Result]) -> None:
+        """Note what came of attempts, in one statement.
+
+        An event that is not pending any more was delivered by another drainer while we had lost the connection, and
+        with it the claim. Ours may have arrived after what follows it: what follows is delivered again, so that the
+        last event of each job is the last that arrives.
+        """
+        if not results:
+            return
+        with self._connection.cursor() as cursor:
+            cursor.execute(
+                RECORD,
+                {
+                    "ids": [item.event.event_id for item in results],
+                    "statuses": [item.status for item in results],
+                    "answered": [int(item.answered) for item in results],
+                    "codes": [item.answer.status for item in results],
+                    "errors": [item.answer.error or None for item in results],
+                    "delays": [item.delay for item in results],
+                },
+            )
+            noted = {row[0] for row in cursor.fetchall()}
+            for item in results:
+                if item.event.event_id not in noted:
+                    cursor.execute(
+                        "update data_platform.lineage_outbox set status = 'pending', delivered_at = null"
+                        " where order_key = %s and event_id > %s and status = 'delivered'",
+                        (item.order_key, item.event.event_id),
+                    )
+
+    def anything_pending(self) -> bool:
+        """Whether an event waits, due or not."""
+        with self._connection.cursor() as cursor:
+            cursor.execute("select exists (select 1 from data_platform.lineage_outbox where status = 'pending')")
+            return bool((cursor.fetchone() or (False,))[0])

@@ -1,0 +1,92 @@
+"""When to leave the lineage server alone, and when an event is at fault rather than the server.
+
+What belongs here: the decisions, without clock, network or database of their own. What does not: acting on them.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+
+from lineage.transport import Answer, Outcome
+
+SILENT_ATTEMPTS = 20
+"""An event that gets no answer this often, while others are answered in between, is a dead letter."""
+LONGEST_ASKED_SECONDS = 3600.0
+"""A Retry-After beyond this is taken for a mistake."""
+OUTAGES = {Outcome.AWAY, Outcome.UNANSWERED, Outcome.MISCONFIGURED}
+
+
+@dataclass
+class Patience:
+    """How long to wait before the next attempt.
+
+    Attributes:
+        first: seconds after the first failure.
+        longest: seconds at most.
+        dice: for jitter.
+    """
+
+    first: float
+    longest: float
+    dice: random.Random = field(default_factory=random.Random)
+
+    def after(self, failures: int) -> float:
+        """Seconds to wait after this many failures in a row: between half and all of a wait that doubles each time."""
+        whole = min(self.first * 2.0 ** min(failures - 1, 30), self.longest)
+        return whole * self.dice.uniform(0.5, 1.0)
+
+
+class Outage:
+    """Whether the server is being left alone.
+
+    Args:
+        patience: how long for.
+    """
+
+    def __init__(self, patience: Patience) -> None:
+        self._patience = patience
+        self._answers = 0
+        self._silent: dict[int, tuple[int, int]] = {}
+        self.failures = 0
+        self.until = 0.0
+        self.last: Answer | None = None
+
+    @property
+    def lasts(self) -> bool:
+        """Whether the last thing heard was that the server takes no events; one attempt at a time then."""
+        return self.last is not None
+
+    def begin(self, answer: Answer, now: float) -> bool:
+        """The server took no event; return whether that is news: simultaneous failures count once."""
+        if now < self.until:
+            return False
+        self.last = answer
+        self.failures += 1
+        asked = min(answer.wait, LONGEST_ASKED_SECONDS)
+        self.until = now + max(self._patience.after(self.failures), asked)
+        return True
+
+    def answered(self) -> bool:
+        """The server said something about an event; return whether that ends an outage."""
+        self._answers += 1
+        over = self.last is not None
+        self.last = None
+        self.failures = 0
+        return over
+
+    def silent_for(self, event_id: int) -> bool:
+        """No answer came for this event; return whether it is proven that the event is why."""
+        count, answers = self._silent.get(event_id, (0, -1))
+        if self._answers > answers:  # others were answered since the last attempt
+            count += 1
+        self._silent[event_id] = (count, self._answers)
+        return count >= SILENT_ATTEMPTS
+
+    def silence(self, event_id: int) -> int:
+        """How often no answer came for this event."""
+        return self._silent.get(event_id, (0, 0))[0]
+
+    def forget(self, event_id: int) -> None:
+        """The event was answered for."""
+        self._silent.pop(event_id, None)

@@ -1,0 +1,63 @@
+"""Second chances: delivered and refused events that become pending again, and refused ones that are given up.
+
+What belongs here: changing states on a person's word. What does not: what the drainer decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import connection as Connection
+
+AGAIN = (
+    "update data_platform.lineage_outbox set status = 'pending', attempts = 0, next_attempt_at = now(),"
+    " delivered_at = null, created_at = now() where status <> 'pending'"
+)
+"""The age of a backlog counts from now: an old event that is replayed is no old backlog."""
+
+
+def replay_dead(connection: Connection) -> int:
+    """Have dead letters delivered again, with everything that follows them in their runs; return how many events.
+
+    What follows was delivered before: if only the dead START came now, the server would take the run for running.
+    """
+    with connection, connection.cursor() as cursor:
+        cursor.execute(
+            f"{AGAIN} and event_id >= (select min(d.event_id) from data_platform.lineage_outbox d"
+            " where d.status = 'dead' and d.order_key = lineage_outbox.order_key)"
+        )
+        return cursor.rowcount
+
+
+def replay_runs(connection: Connection, order_keys: Sequence[str]) -> int:
+    """Have all events of these runs (or ``sync``) delivered again; return how many."""
+    with connection, connection.cursor() as cursor:
+        cursor.execute(f"{AGAIN} and order_key = any(%s)", (list(order_keys),))
+        return cursor.rowcount
+
+
+def replay_since(connection: Connection, since: datetime | None) -> int:
+    """Have all runs with an event of this moment (aware) or later delivered again, whole; None: all runs."""
+    with connection, connection.cursor() as cursor:
+        if since is None:
+            cursor.execute(AGAIN)
+        else:
+            cursor.execute(
+                f"{AGAIN} and order_key in (select order_key from data_platform.lineage_outbox where event_time >= %s)",
+                (since,),
+            )
+        return cursor.rowcount
+
+
+def discard(connection: Connection, keys: Sequence[str]) -> list[str]:
+    """Give up dead letters for good; return the keys of those that were there."""
+    with connection, connection.cursor() as cursor:
+        cursor.execute(
+            "delete from data_platform.lineage_outbox where status = 'dead' and event_key = any(%s)"
+            " returning event_key",
+            (list(keys),),
+        )
+        return sorted(row[0] for row in cursor.fetchall())
