@@ -66,6 +66,10 @@ AS $$
 DECLARE
     reason text;
 BEGIN
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION 'marts.% is published in a transaction of level %, which would not see what others did to it '
+            'meanwhile; use READ COMMITTED', quote_ident(mart), upper(current_setting('transaction_isolation'));
+    END IF;
     PERFORM pg_advisory_xact_lock(hashtextextended('lakehouse mart ' || mart, 0));
     SELECT held_reason INTO reason FROM marts_build.publications p WHERE p.mart = reserve.mart AND held_at IS NOT NULL;
     IF FOUND AND NOT also_held THEN

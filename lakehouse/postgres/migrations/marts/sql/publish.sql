@@ -80,15 +80,13 @@ BEGIN
     PERFORM marts_build.prune(mart, (facts ->> 'keep')::integer - 1);
     IF served IS NOT NULL THEN
         PERFORM marts_build.refuse(mart, new_table);
-        SELECT * INTO old FROM pg_class WHERE oid = served;
-        target_owner := pg_get_userbyid(old.relowner);
-        PERFORM marts_build.dress(served, new_table, mart, suffix);
-
-        -- First a lock that no reader minds and a vacuum does. The server ends its own vacuum for whoever has waited a
-        -- second (deadlock_timeout), so the short tries below never would: the swap would wait for all of it.
+        -- First a lock that no reader minds, but who comments, indexes or vacuums does. The server ends its own vacuum for
+        -- whoever has waited a second (deadlock_timeout), so the short tries below never would: the swap would wait for
+        -- all of it.
         PERFORM set_config('lock_timeout', (lock_seconds * 1000)::bigint || 'ms', true);
         EXECUTE format('LOCK TABLE marts.%I IN SHARE UPDATE EXCLUSIVE MODE', mart);
         PERFORM set_config('lock_timeout', lock_timeout_before, true);
+        PERFORM marts_build.dress(served, new_table, mart, suffix);
 
         <<locking>>
         LOOP
@@ -104,10 +102,11 @@ BEGIN
                 END LOOP;
                 EXECUTE format('LOCK TABLE marts.%I IN ACCESS EXCLUSIVE MODE', mart);
                 PERFORM set_config('lock_timeout', lock_timeout_before, true);
-                EXIT locking WHEN views = marts_build.views_on(served)
-                    AND NOT EXISTS (SELECT 1 FROM marts_build.obstacles(served, new_table));
-                RAISE EXCEPTION 'What depends on marts.% changed while it was being published; publish again',
-                    quote_ident(mart);
+                IF views = marts_build.views_on(served) THEN
+                    PERFORM marts_build.refuse(mart, new_table);
+                    EXIT locking;
+                END IF;
+                RAISE lock_not_available;  -- one that is new is locked in its turn: all is given back first
             EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
                 IF clock_timestamp() > deadline THEN
                     SELECT string_agg(DISTINCT format('process %s of %s', l.pid, a.usename), ', ') INTO waited_for
@@ -121,6 +120,9 @@ BEGIN
             PERFORM pg_sleep(0.02 + random() * 0.2);
         END LOOP;
 
+        -- As they are now, not as they were before the wait.
+        SELECT * INTO old FROM pg_class WHERE oid = served;
+        target_owner := pg_get_userbyid(old.relowner);
         -- Texts with every name qualified (search_path is pg_catalog), taken before the name changes hands.
         SELECT array_agg(format('CREATE OR REPLACE VIEW %s %s AS %s', v.oid::regclass,
                                 coalesce('WITH (' || array_to_string(v.reloptions, ', ') || ')', ''),
