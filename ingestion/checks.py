@@ -143,6 +143,7 @@ def metadata(source: DropZoneSource, held: Summary, report: IngestReport) -> dic
         "accepted": [item.key for item in report.accepted[:SAMPLE]],
         "rows": held.rows,
         "rows_arrived": sum(item.rows for item in report.accepted),
+        "bytes_arrived": sum(item.size_bytes for item in report.accepted),
         "rows_rejected": held.rejected_rows,
         "min_time": held.min_time.isoformat() if held.min_time else None,
         "max_time": held.max_time.isoformat() if held.max_time else None,

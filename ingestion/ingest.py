@@ -252,7 +252,8 @@ def _accept(
         run.new_schemas.append((columns, item.key))
     former = run.known.get(item.key)
     replaced = former is not None and former.status in {"accepted", "missing"}
-    run.report.accepted.append(AcceptedFile(item.key, verdict.rows, verdict.rejected_rows, verdict.batch_ids, replaced))
+    accepted = AcceptedFile(item.key, verdict.rows, verdict.rejected_rows, verdict.batch_ids, replaced, item.size)
+    run.report.accepted.append(accepted)
 
 
 def _refuse(run: Run, item: LakeObject, verdict: Verdict, entry: Entry) -> None:

@@ -26,13 +26,14 @@ class Check:
 
 @dataclass(frozen=True)
 class AcceptedFile:
-    """A file that goes on: rows, rows set aside, whether it replaced a former version."""
+    """A file that goes on: rows, rows set aside, whether it replaced a former version, its size."""
 
     key: str
     rows: int
     rejected_rows: int
     batch_ids: list[str]
     replaced: bool
+    size_bytes: int = 0
 
 
 @dataclass(frozen=True)

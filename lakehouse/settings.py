@@ -113,6 +113,12 @@ class Settings(BaseSettings):
         "inside a container or behind a proxy that does.",
     )
 
+    public_url: str = Field(
+        "",
+        description="Where people reach the web pages, e.g. `https://lakehouse.example.org`: lineage links to a run's "
+        "page there. Empty: `http://127.0.0.1:<webserver_port>`.",
+    )
+
     timezone: str = Field("UTC", description="Time zone of the schedules, an IANA name.")
     nightly_cron: str = Field("0 2 * * *", description="When `nightly_pipeline` runs (02:00 by default).")
     schedules_on: bool = Field(True, description="Whether schedules and sensors start switched on.")
@@ -211,6 +217,14 @@ class Settings(BaseSettings):
             raise ValueError("must start with http:// or https://")
         return value.rstrip("/")
 
+    @field_validator("public_url")
+    @classmethod
+    def _page(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if value and (parts.scheme not in {"http", "https"} or not parts.hostname or parts.password):
+            raise ValueError("is not http://host[:port][/path] or https://…, without a password")
+        return value.rstrip("/")
+
     @field_validator("timezone")
     @classmethod
     def _zone(cls, value: str) -> str:
@@ -245,6 +259,11 @@ class Settings(BaseSettings):
     def data_path(self) -> Path:
         """``data_dir`` as an absolute path."""
         return (PROJECT_ROOT / self.data_dir).resolve()
+
+    @property
+    def page(self) -> str:
+        """Address of the web pages, without a slash at the end."""
+        return self.public_url or f"http://127.0.0.1:{self.webserver_port}"
 
     @property
     def lake_root(self) -> str:

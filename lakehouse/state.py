@@ -244,6 +244,16 @@ def built_from(connection: Connection, asset_keys: Iterable[str]) -> dict[str, s
         return dict(cursor.fetchall())
 
 
+def rows_of(connection: Connection, asset_keys: Iterable[str]) -> dict[str, int]:
+    """Asset key → rows of its present, good build, where they are known."""
+    with connection, connection.cursor() as cursor:
+        cursor.execute(
+            "select asset_key, rows from data_platform.asset_status where asset_key = any(%s) and rows is not null",
+            (sorted(asset_keys),),
+        )
+        return dict(cursor.fetchall())
+
+
 def forget_inputs(connection: Connection, asset_keys: Iterable[str]) -> None:
     """Forget what assets were built from: the next run does not take them for up to date."""
     with connection, connection.cursor() as cursor:

@@ -15,7 +15,7 @@ from orchestration.assets.raw import raw_asset
 from orchestration.heartbeat import HEARTBEAT, heartbeat
 from orchestration.jobs import JOBS
 from orchestration.schedules import schedules
-from orchestration.sensors import file_sensor, upkeep_sensor
+from orchestration.sensors import file_sensor, lineage_sensor, lineage_sync_sensor, upkeep_sensor
 
 warnings.filterwarnings("ignore", category=BetaWarning)  # of code references; they would fill the server's log
 
@@ -34,7 +34,12 @@ def _definitions() -> Definitions:
         resources={HEARTBEAT: heartbeat},
         executor=in_process_executor,  # of what is materialized from a page; see jobs.py
         schedules=schedules(settings),
-        sensors=[file_sensor(declarations, downstream(declarations, assets), settings), upkeep_sensor(keys, settings)],
+        sensors=[
+            file_sensor(declarations, downstream(declarations, assets), settings),
+            upkeep_sensor(keys, settings),
+            lineage_sensor(keys, settings),
+            lineage_sync_sensor(keys, settings),
+        ],
     )
 
 

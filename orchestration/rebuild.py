@@ -18,6 +18,7 @@ from lakehouse.postgres import connect, embedded, migrate
 from lakehouse.settings import Settings
 from lakehouse.storage import Lake, open_lake
 from orchestration import progress
+from orchestration.lineage.mapping import map_here
 from orchestration.options import RunOptions
 from orchestration.run import RunSummary, run
 
@@ -124,7 +125,9 @@ def rebuild(
             _fill_ledger(settings, lake, plans, None)
             # From here on the platform is an ordinary one whose curated layer is behind: any run finishes it.
             maintenance.done(settings)
-            return run(settings, select="*", options=RunOptions(), on_note=on_note, on_line=on_line)
+            summary = run(settings, select="*", options=RunOptions(), on_note=on_note, on_line=on_line)
+            map_here(settings)
+            return summary
 
 
 def _content_is_there(lake: Lake, source: DropZoneSource, row: Row) -> bool:

@@ -1,4 +1,4 @@
-"""Sensors: one per drop zone, and the one that looks after runs (dead ones, old ones)."""
+"""Sensors: for the drop zones, for runs that need looking after (dead ones, old ones), and for lineage."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -23,10 +23,14 @@ from lakehouse.postgres.connect import connect, state_url
 from lakehouse.settings import Settings
 from orchestration.arrivals import arrival
 from orchestration.jobs import file_arrival
+from orchestration.lineage.mapping import try_to_map
+from orchestration.lineage.sync import try_to_sync
 from orchestration.reaper import reap
 from orchestration.retention import forget_old_runs
 
 RETENTION_SECONDS = 3600
+LINEAGE_SECONDS = 30
+SYNC_SECONDS = 6 * 3600
 UPKEEP_SECONDS = 15  # a dead run is to be failed within 30 s
 
 
@@ -112,5 +116,46 @@ def upkeep_sensor(assets: Sequence[AssetKey], settings: Settings) -> SensorDefin
             context.update_cursor(str(time.time()))
             done.append(f"{forgotten} old run(s) forgotten.")
         return SkipReason(" ".join(done))
+
+    return definition
+
+
+def lineage_sensor(assets: Sequence[AssetKey], settings: Settings) -> SensorDefinition:
+    """Puts the events of ended runs into the lineage outbox, whoever executed them. Starts nothing itself.
+
+    A resident worker that beats does that for all runs; ``lakehouse run`` does it for its own.
+    """
+
+    @sensor(
+        name="openlineage",
+        minimum_interval_seconds=LINEAGE_SECONDS,
+        default_status=DefaultSensorStatus.RUNNING,
+        description="Puts what ended runs read and wrote into the lineage outbox as OpenLineage events.",
+        asset_selection=AssetSelection.assets(*assets),
+    )
+    def definition(context: SensorEvaluationContext) -> SkipReason:
+        if watched_by_worker(settings):
+            return SkipReason("The worker tells lineage of runs that have ended.")
+        return SkipReason(f"{try_to_map(context.instance, settings)} ended run(s) told.")
+
+    return definition
+
+
+def lineage_sync_sensor(assets: Sequence[AssetKey], settings: Settings) -> SensorDefinition:
+    """Brings descriptions, owners and exposures of all assets to the lineage server, also where nothing ran.
+
+    A sensor and no scheduled run: it is a tenth of a second's work on Postgres alone, a run would start a process for
+    it, and the newest ended run would no longer be the one that a drop zone's next look has to judge.
+    """
+
+    @sensor(
+        name="lineage_metadata_sync",
+        minimum_interval_seconds=SYNC_SECONDS,
+        default_status=DefaultSensorStatus.RUNNING,
+        description="Tells lineage every six hours what is declared: descriptions, owners, exposures, deleted models.",
+        asset_selection=AssetSelection.assets(*assets),
+    )
+    def definition(context: SensorEvaluationContext) -> SkipReason:
+        return SkipReason(try_to_sync(settings))
 
     return definition

@@ -93,11 +93,14 @@ def command(
         options = RunOptions(force, accept_stale, full_refresh, full_checks, retry_delay)
         summary = run(settings, select=select, options=options, on_note=note, on_line=lambda line: note(told(line)))
         seconds = time.monotonic() - began
-    if as_json:
-        click.echo(json.dumps(as_dict(summary, seconds), indent=2))
-    else:
-        print_summary(summary, seconds)
-    sys.stdout.flush()
+        if as_json:
+            click.echo(json.dumps(as_dict(summary, seconds), indent=2))
+        else:
+            print_summary(summary, seconds)
+        sys.stdout.flush()  # nobody who reads this waits for what follows
+        from orchestration.lineage.mapping import map_here
+
+        map_here(settings)
     return 0 if summary.success else 6 if summary.blocked else 1
 
 

@@ -10,6 +10,7 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.dbt.environment import dbt_environment
@@ -38,6 +39,7 @@ class NodeOutcome:
         failures: failing rows of a test, else None.
         response: what the adapter or our materialization reported, e.g. ``{"rows_affected": 12}``.
         compiled_code: the SQL that ran, where dbt compiled it.
+        started_at: when its work began (aware); None where it was not reached.
     """
 
     unique_id: str
@@ -47,6 +49,12 @@ class NodeOutcome:
     failures: int | None
     response: dict[str, Any]
     compiled_code: str | None
+    started_at: datetime | None = None
+
+    @property
+    def ended_at(self) -> datetime | None:
+        """When its work ended; None where it was not reached."""
+        return self.started_at + timedelta(seconds=self.seconds) if self.started_at else None
 
     @property
     def ok(self) -> bool:
@@ -143,4 +151,11 @@ def _outcome(item: Any) -> NodeOutcome:
         failures=item.failures,
         response=dict(item.adapter_response or {}),
         compiled_code=getattr(item.node, "compiled_code", None),
+        started_at=_started(item),
     )
+
+
+def _started(item: Any) -> datetime | None:
+    # Of a node that failed dbt keeps what it finished only; the first step, compiling, is always there.
+    moments = [step.started_at for step in item.timing or [] if step.started_at is not None]
+    return min(moments).replace(tzinfo=UTC) if moments else None  # dbt's are UTC without saying so

@@ -66,6 +66,24 @@ class DbtGraph:
         above = self._manifest["parent_map"].get(model.unique_id, [])
         return [self.models[parent] for parent in above if parent in self.models]
 
+    def inputs(self, model: Model) -> list[str]:
+        """Keys of the assets this model reads directly, landing assets included."""
+        above = self._manifest["parent_map"].get(model.unique_id, [])
+        nodes, sources = self._manifest["nodes"], self._manifest["sources"]
+        found = [nodes.get(node) or sources.get(node) for node in above]
+        return [self._translator.get_asset_key(node).to_user_string() for node in found if node]
+
+    def landed_by(self, model: Model) -> list[str]:
+        """Keys of the landing assets among those a model reads directly."""
+        above = self._manifest["parent_map"].get(model.unique_id, [])
+        sources = [self._manifest["sources"][node] for node in above if node in self._manifest["sources"]]
+        return [self._translator.get_asset_key(source).to_user_string() for source in sources]
+
+    def column(self, test_id: str) -> str | None:
+        """The column a test is about, where it is about one."""
+        name = self._manifest["nodes"][test_id].get("column_name")
+        return str(name) if name else None
+
     def upstream_assets(self, models: Iterable[Model]) -> set[str]:
         """Keys of all assets above these models, transitively; the models themselves left out."""
         own = {model.unique_id for model in models}

@@ -32,10 +32,15 @@ def check_results(
                 passed=outcome.status == "pass",
                 severity="error" if outcome.status == "error" else graph.severity(outcome.unique_id),
                 message="" if outcome.status == "pass" else "; ".join(spoken) or outcome.message,
-                metadata={"failures": outcome.failures, "rows": rows} if rows else {},
+                metadata=({"failures": outcome.failures, "rows": rows} if rows else {}) | _column(graph, outcome),
             )
         )
     return results
+
+
+def _column(graph: DbtGraph, outcome: NodeOutcome) -> dict[str, Any]:
+    column = graph.column(outcome.unique_id)
+    return {"column": column} if column else {}
 
 
 def asset_results(

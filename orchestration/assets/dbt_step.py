@@ -1,7 +1,7 @@
 """The body of a dbt layer: gate, lock, ``dbt build``, then every node as Dagster events and as stored state."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from lakehouse.errors import BusyError, LakehouseError, UnavailableError
 from lakehouse.marts import rollback
 from lakehouse.postgres.connect import connect, state_url
 from lakehouse.settings import Settings
+from lineage.facts import Volume
 from orchestration import names, progress
 from orchestration.assets.dbt_graph import DbtGraph, Model
 from orchestration.assets.dbt_results import (
@@ -36,9 +37,14 @@ from orchestration.assets.facts import (
     ledger_position,
     mart_facts,
 )
+from orchestration.assets.lineage_notes import model_notes, not_built, note_sql, volumes_read, with_own
 from orchestration.assets.up_to_date import all_up_to_date, digests
 from orchestration.gates import check_gate
+from orchestration.lineage.notes import Note
 from orchestration.options import RunOptions
+
+Read = Mapping[str, Mapping[str, Volume]]
+"""How much each model reads, by asset key and upstream asset's key."""
 
 
 def build_layer(
@@ -88,6 +94,7 @@ class _Done:
     assets: list[state.AssetResult]
     checks: list[state.CheckResult]
     facts: dict[str, RelationFacts]
+    notes: dict[str, Note]
     up_to_date: bool = False
 
 
@@ -110,21 +117,19 @@ class _Step:
         keys = [model.asset_key for model in self.models]
         parents = [parent.asset_key for model in self.models for parent in self.graph.parents(model)]
         stored = state.built_from(self.connection, [*keys, *parents])
-        wanted = digests(
-            self.models,
-            self.graph,
-            manifest_key=manifest_key(self.settings),
-            ledger=position.digests,
-            stored=stored,
-        )
+        key = manifest_key(self.settings)
+        wanted = digests(self.models, self.graph, manifest_key=key, ledger=position.digests, stored=stored)
+        read = volumes_read(self.connection, self.graph, self.models, position)
         if not (self.options.full_refresh or self.options.full_checks) and all_up_to_date(wanted, stored):
             facts = self._facts(position)
             checks = state.stored_checks(self.connection, keys)
             if facts.keys() >= set(keys) and not any(blocks(check) for check in checks):
-                return self._nothing_to_build(facts, checks, stored)
-        return self._everything(position, wanted)
+                return self._nothing_to_build(facts, checks, stored, read)
+        done = self._everything(position, wanted, read)
+        note_sql(self.connection, key, self.models, done.outcomes)
+        return done
 
-    def _everything(self, position: LedgerPosition, wanted: dict[str, str | None]) -> _Done:
+    def _everything(self, position: LedgerPosition, wanted: dict[str, str | None], read: Read) -> _Done:
         state.mark_building(self.connection, [model.asset_key for model in self.models], self.context.run_id)
         by_name = [model.asset_key for model in self.models]
         outcomes = self._dbt(by_name or self.graph.test_names(self.context.selected_asset_check_keys))
@@ -134,10 +139,11 @@ class _Step:
         assets = asset_results(self.models, outcomes, checks, facts, wanted, position.arrival)
         self._store(assets, checks)
         self._report_held(outcomes)
-        return _Done(outcomes, assets, checks, facts)
+        notes = model_notes(self.models, outcomes, assets, facts, with_own(read, facts))
+        return _Done(outcomes, assets, checks, facts, notes)
 
     def _nothing_to_build(
-        self, facts: dict[str, RelationFacts], checks: list[state.CheckResult], stored: dict[str, str]
+        self, facts: dict[str, RelationFacts], checks: list[state.CheckResult], stored: dict[str, str], read: Read
     ) -> _Done:
         _say(self.context, f"{self.layer.name}: code and inputs are those of the last build, nothing to do.")
         assets = [
@@ -145,7 +151,8 @@ class _Step:
             for model in self.models
         ]
         self._store(assets, checks)
-        return _Done([], assets, checks, facts, up_to_date=True)
+        notes = model_notes(self.models, None, assets, facts, with_own(read, facts))
+        return _Done([], assets, checks, facts, notes, up_to_date=True)
 
     def _dbt(self, selectors: list[str]) -> list[NodeOutcome]:
         return build(
@@ -225,6 +232,7 @@ def _events(
         metadata: dict[str, Any] = {
             "seconds": MetadataValue.float(round(seconds.get(model.unique_id, 0.0), 3)),
             "up_to_date": MetadataValue.bool(done.up_to_date),
+            **done.notes[model.asset_key].metadata(),
         }
         if model.asset_key in done.facts:
             metadata |= done.facts[model.asset_key].metadata()
@@ -233,6 +241,7 @@ def _events(
         if forced:
             metadata["forced_past"] = MetadataValue.text("\n".join(str(item) for item in forced))
         yield MaterializeResult(asset_key=AssetKey([model.asset_key]), metadata=metadata)
+    yield from not_built(models, done.notes)
     # Stored verdicts too: for Dagster a materialization without them is one that nobody has checked.
     yield from selected_check_events(context, done.checks)
 

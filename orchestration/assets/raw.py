@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +29,16 @@ from ingestion.report import IngestReport
 from lakehouse import state
 from lakehouse.postgres.connect import connect, state_url
 from lakehouse.settings import load_settings
+from lineage.facts import Volume
 from orchestration import names, progress
 from orchestration.assets.events import as_metadata, selected_check_events
 from orchestration.heartbeat import HEARTBEAT
+from orchestration.lineage.notes import Note
 from orchestration.options import RunOptions
 from orchestration.retries import dagster_failures
+
+ARRIVED = ("files_new", "files_changed", "files_quarantined", "files_missing", "rows_arrived", "rows_rejected")
+"""Of the ingestion's report what lineage tells beside the volumes."""
 
 
 def raw_asset(declaration: DropZoneSource, declared_in: Path) -> AssetsDefinition:
@@ -86,7 +92,7 @@ def raw_asset(declaration: DropZoneSource, declared_in: Path) -> AssetsDefinitio
 
 def _land(context: AssetExecutionContext, declaration: DropZoneSource, key: AssetKey) -> Iterator[Any]:
     settings = load_settings()
-    began = time.monotonic()
+    began, started = time.monotonic(), datetime.now(UTC)
     if RunOptions.from_tags(context.run.tags).accept_stale:
         settings = settings.model_copy(update={"accept_stale": True})
     report = ingest(settings, declaration, run_id=context.run_id, progress=_both(context))
@@ -132,11 +138,30 @@ def _land(context: AssetExecutionContext, declaration: DropZoneSource, key: Asse
     if key in context.selected_asset_keys:  # else only its checks were asked for
         yield MaterializeResult(
             asset_key=key,
-            metadata={**as_metadata(report.metadata), names.META_ROWS: report.metadata["rows"]},
+            metadata={
+                **as_metadata(report.metadata),
+                **_note(report, started, seconds).metadata(),
+                names.META_ROWS: report.metadata["rows"],
+            },
             data_version=DataVersion(str(report.arrival_after)),
         )
     yield from selected_check_events(context, checks)
     report.raise_if_failed()
+
+
+def _note(report: IngestReport, started: datetime, seconds: float) -> Note:
+    held = report.metadata
+    return Note(
+        # What was accepted is there and recorded all the same, but nothing goes on from here.
+        "failed" if report.failed else "built" if report.changed_anything else "up to date",
+        started,
+        started + timedelta(seconds=seconds),
+        error="; ".join(report.failures) or None,
+        output=Volume(held["rows"], held["bytes"], held["files"]),
+        # Of what others dropped this run took in so much.
+        inputs={report.asset: Volume(held["rows_arrived"], held["bytes_arrived"], len(report.accepted))},
+        facts={name: held[name] for name in ARRIVED if held.get(name)},
+    )
 
 
 def _both(context: AssetExecutionContext) -> Callable[[str], None]:

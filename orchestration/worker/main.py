@@ -21,6 +21,7 @@ from lakehouse.settings import Settings
 from lakehouse.storage import open_lake
 from orchestration.arrivals import downstream
 from orchestration.instance import prepare_home
+from orchestration.lineage.background import mapping
 from orchestration.run import keep_connections, reaping
 from orchestration.worker.ending import STOPPED, fail_own_runs, leave_at_once
 from orchestration.worker.heart import Heart
@@ -56,7 +57,6 @@ def serve(settings: Settings, say: Callable[[str], None]) -> None:
         with DagsterInstance.get() as instance:
             keep_connections(instance)
             warm_up(settings)
-            worker = Worker(settings, instance, declarations, assets, bell, heart, say, loaded)
             zones = ZoneWatch(
                 open_lake(settings),
                 [item.path for item in declarations],
@@ -65,6 +65,8 @@ def serve(settings: Settings, say: Callable[[str], None]) -> None:
                 events=settings.worker_events,
             )
 
+            worker = Worker(settings, instance, declarations, assets, bell, heart, say, loaded)
+
             def stop() -> None:
                 if not worker.stop(within=settings.worker_stop_seconds):
                     fail_own_runs(instance, settings, STOPPED)
@@ -72,7 +74,13 @@ def serve(settings: Settings, say: Callable[[str], None]) -> None:
                     say("Stopped in the middle of a run, which is marked failed.")
                     leave_at_once(settings)
 
-            with on_stop(stop), reaping(instance, settings, on_dead=bell.ring), zones:
+            with (
+                on_stop(stop),
+                reaping(instance, settings, on_dead=bell.ring),
+                mapping(instance, settings) as told,
+                zones,
+            ):
+                worker.on_end = told
                 how = "by file events" if zones.by_events else f"every {settings.worker_look_seconds:g} s"
                 say(f"Watching {', '.join(item.path for item in declarations)} {how}.")
                 # Not in the main thread: there Dagster would take SIGTERM itself and break off a run at once.

@@ -44,6 +44,9 @@ class Worker:
         heart: told what goes on.
         say: told what a person may want to know.
         loaded: the code this process has loaded, see :func:`code_version`.
+
+    Attributes:
+        on_end: called when a run has ended; returns at once.
     """
 
     def __init__(
@@ -69,6 +72,7 @@ class Worker:
         self._ended = threading.Event()
         self._settles_at: float | None = None
         self._told: dict[str, str] = {}
+        self.on_end: Callable[[], None] = lambda: None
 
     def stop(self, *, within: float) -> bool:
         """Stop after the present run; call it from another thread than :meth:`work`.
@@ -149,6 +153,7 @@ class Worker:
         self._heart.say(state="running", doing=what)
         began = time.monotonic()
         done = execute(self._instance, self._settings, found, self._assets[found.source])
+        self.on_end()
         seconds = time.monotonic() - began
         beat = self._heart.beat
         self._heart.say(

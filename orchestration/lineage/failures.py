@@ -1,0 +1,80 @@
+"""Why a step or a run failed, in the words of whoever knows best: the model, the gate, the server, the reaper.
+
+What belongs here: finding those words in Dagster's events. What does not: which asset they are about
+(:mod:`orchestration.lineage.records`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dagster import DagsterEvent, DagsterEventType, DagsterRun
+
+from orchestration import names
+
+INTERRUPTED = "DagsterExecutionInterruptedError"
+
+
+@dataclass(frozen=True)
+class Why:
+    """A reason.
+
+    Attributes:
+        error: one paragraph.
+        stack: the longer text behind it; None where there is none to speak of.
+        held_up: a gate refused the step, so that none of its assets was touched.
+        interrupted: the step was broken off from outside.
+    """
+
+    error: str | None = None
+    stack: str | None = None
+    held_up: bool = False
+    interrupted: bool = False
+
+
+def of_step(event: DagsterEvent) -> Why:
+    """The reason in an event that says that a step failed or is up for retry."""
+    if event.event_type is DagsterEventType.STEP_UP_FOR_RETRY:
+        return _of_error(event.step_retry_data.error)
+    data = event.step_failure_data
+    told = data.user_failure_data
+    if told is not None and told.description:
+        return Why(told.description.strip(), held_up="blocked" in told.metadata)
+    return _of_error(data.error)
+
+
+def of_run(run: DagsterRun, steps: Sequence[Why], ending: Sequence[str]) -> Why:
+    """The reason a run did not succeed: of its death, else of the last step that failed, else of its last words.
+
+    Args:
+        run: it has ended.
+        steps: reasons of the attempts that failed, in order.
+        ending: messages of the run's own engine events and of its failure, in order.
+    """
+    said = [text.strip() for text in ending if text.strip()]
+    if run.tags.get(names.TAG_DIED) == run.run_id and said:
+        return Why(said[-1])
+    told = [why for why in steps if why.error and not why.interrupted]
+    return told[-1] if told else Why(said[-1] if said else None)
+
+
+def last_words(event: DagsterEvent) -> str:
+    """What an event of the run itself says."""
+    if event.event_type is DagsterEventType.RUN_FAILURE and event.job_failure_data.error is not None:
+        return _of_error(event.job_failure_data.error).error or event.message or ""
+    return event.message or ""
+
+
+def _of_error(error: Any) -> Why:
+    """The driver's or the platform's own error is at the bottom; Dagster wraps what is raised within a step."""
+    if error is None:
+        return Why()
+    deepest = error
+    while deepest.cause is not None:
+        deepest = deepest.cause
+    interrupted = any(INTERRUPTED in (item.cls_name or "") for item in (error, deepest))
+    # Python's rendering begins with the exception's name and ends with a line feed.
+    text = deepest.message.strip().removeprefix(f"{deepest.cls_name}: ")
+    head, _, rest = text.partition(": ")
+    plain = rest if rest and head.rpartition(".")[2] == deepest.cls_name else text
+    return Why(plain.strip(), error.to_string(), interrupted=interrupted)
