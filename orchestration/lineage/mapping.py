@@ -25,6 +25,7 @@ from lineage import outbox
 from lineage.catalog import Catalog
 from orchestration.lineage.known import present_catalog
 from orchestration.lineage.records import run_facts
+from orchestration.lineage.sync import sync_if_changed
 
 log = logging.getLogger(__name__)
 
@@ -128,6 +129,10 @@ def _map(instance: DagsterInstance, connection: Connection, settings: Settings, 
     catalog = present_catalog(connection, settings)
     for record in records:
         _map_one(instance, connection, settings, catalog, record)
+    try:
+        sync_if_changed(connection, settings, catalog)
+    except Exception:  # what the runs did is told; the declarations are told again every six hours
+        log.exception("What is declared could not be told to lineage.")
     return len(records)
 
 
@@ -151,10 +156,11 @@ def _put(
     instance: DagsterInstance, connection: Connection, settings: Settings, catalog: Catalog, record: RunRecord
 ) -> None:
     from lineage.events import run_events
+    from lineage.facets.jobs import EventOptions
 
     facts = run_facts(instance, record, settings.page, list(catalog.jobs))
     # A run that was not about assets says nothing about data: no parent of its own either.
-    events = run_events(facts, catalog) if facts.assets else []
+    events = run_events(facts, catalog, EventOptions.of(settings)) if facts.assets else []
     outbox.put(connection, events, run_id=facts.run_id)
 
 
