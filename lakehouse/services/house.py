@@ -57,7 +57,7 @@ class House:
         def back(what: str) -> None:
             self.alert("postgres", f"The embedded Postgres {what}; it was started again.")
 
-        with PostgresGuard(self._settings, self.say, back, lambda: self.tell_record(self._services)) as self._guard:
+        with PostgresGuard(self._settings, self.say, back, self.tell_record) as self._guard:
             yield
 
     def probe(self, service: str, pid: int, since: datetime) -> Probe:
@@ -97,11 +97,15 @@ class House:
         """A number that changes with the code, models or declarations."""
         return code_version()
 
-    def tell_record(self, services: Sequence[dict[str, Any]]) -> None:
-        """Write what runs where `lakehouse status` reads it."""
-        self._services = services
+    def tell_record(self, services: Sequence[dict[str, Any]] | None = None) -> None:
+        """Write what runs where `lakehouse status` reads it; without services, those of last time."""
         with self._writing:
-            record.write(self._settings, [*([self._guard.status()] if self._guard else []), *services])
+            if services is not None:
+                self._services = services
+            try:
+                record.write(self._settings, [*([self._guard.status()] if self._guard else []), *self._services])
+            except OSError as error:  # a full disk must not end what keeps everything running
+                log.warning("What runs could not be recorded: %s", error)
 
     def alert(self, service: str, message: str) -> None:
         """Record that a service had to be started again; resolved by :meth:`resolve`."""

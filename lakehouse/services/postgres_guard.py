@@ -23,6 +23,7 @@ from lakehouse.settings import Settings
 
 LOOK_SECONDS = 15.0
 HANG_SECONDS = 40.0
+DYING_SECONDS = 5.0
 RETRY_SECONDS = (1.0, 30.0)
 STABLE_AFTER_SECONDS = 60.0
 
@@ -84,7 +85,7 @@ class PostgresGuard:
                 try:
                     self._pid = embedded.revive(self._settings)
                     break
-                except LakehouseError as error:
+                except (LakehouseError, OSError) as error:
                     self._say(f"postgres does not start; again in {pause:.0f} s. {error}")
                 if select.select([self._ears], [], [], pause)[0]:
                     return
@@ -115,6 +116,7 @@ class PostgresGuard:
                 elif time.monotonic() - good > HANG_SECONDS:
                     with contextlib.suppress(ProcessLookupError):
                         signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+                    select.select([pidfd], [], [], DYING_SECONDS)  # else it would be taken for one that lives
                     return f"has not answered for {HANG_SECONDS:.0f} s"
         finally:
             os.close(pidfd)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lakehouse.errors import LakehouseError
+from lakehouse.errors import LakehouseError, UnavailableError
 
 Probe = Callable[[], None]
 """Raises a :class:`LakehouseError` when the service does not work."""
@@ -65,8 +65,11 @@ class Watch:
             try:
                 self._probe()
                 pause = self._every
-            except LakehouseError as failure:
-                error = failure
+            except Exception as failure:  # whatever it is: without this thread nobody would ask any more
+                if isinstance(failure, LakehouseError):
+                    error = failure
+                else:
+                    error = UnavailableError(f"It could not be asked: {failure!r}")
                 pause = max(STARTING_SECONDS, min(time.monotonic() - began, 1.0)) if pause < 1 else min(pause, 5.0)
             if not self._ended.is_set():
                 self._tell(Answer(self._service, self._generation, error))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
@@ -77,6 +78,7 @@ class Neighbours(House):
     def __init__(self, folder: Path, ports: dict[str, int]) -> None:
         self.said: list[str] = []
         self.alerts: list[str] = []
+        self.trouble: list[Exception] = []
         self.ports = ports
         self.checkout = folder / "checkout"
         self.looks = 0
@@ -84,6 +86,8 @@ class Neighbours(House):
 
     def probe(self, service, pid, since):
         def ask() -> None:
+            if self.trouble:
+                raise self.trouble.pop()
             try:
                 with socket.create_connection(("127.0.0.1", self.ports[service]), timeout=1) as connection:
                     assert connection.recv(1) == b"!"
@@ -160,6 +164,31 @@ def test_a_started_service_works_and_is_recorded(supervised):
     assert _alive(entry["pid"])
 
 
+def test_a_question_that_fails_in_an_unforeseen_way_is_asked_again(tmp_path):
+    service = _listener("web")
+    house = Neighbours(tmp_path, {"web": service.port})
+    house.trouble = [ValueError("an answer that makes no sense")]
+    running = Supervisor([service], os.environ, house)
+    running.start()
+    assert (house.trouble, house.said) == ([], ["web is up"])
+    running.stop()
+
+
+def test_what_runs_goes_on_though_it_cannot_be_recorded(watching, monkeypatch):
+    _, _, house = watching
+    former = house.pid("web")
+
+    def full(*_) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(record, "write", full)
+    os.kill(former, signal.SIGKILL)
+    _wait_until(lambda: "web works again after" in house.said[-1])
+    monkeypatch.undo()
+    house.tell_record()
+    assert house.pid("web") != former
+
+
 def test_stopping_ends_a_service_and_what_it_started(supervised):
     running, service, house = supervised
     grandchild = _grandchild(house)
@@ -183,9 +212,11 @@ def test_a_service_that_is_killed_is_started_again_at_once_and_an_alert_says_so(
 def test_a_service_that_dies_again_and_again_is_started_later_each_time(watching):
     _, _, house = watching
     for round_, delay in ((0, "now"), (1, "in 1 s"), (2, "in 3 s")):
-        _wait_until(lambda round_=round_: len(house.alerts) == round_)
+        _wait_until(lambda round_=round_: len(house.alerts) == round_, 30)
+        before = len(house.said)
         os.kill(house.pid("web"), signal.SIGKILL)
-        _wait_until(lambda delay=delay: f"it is started again {delay}" in house.said[-1])
+        _wait_until(lambda before=before: len(house.said) > before)
+        assert f"it is started again {delay}" in house.said[before]
 
 
 def test_a_service_that_hangs_is_started_again(watching, monkeypatch):
