@@ -5,6 +5,7 @@ What belongs here: the rows of that table. What does not: compiling (dbt) or und
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from psycopg2.extensions import connection as Connection
@@ -14,6 +15,21 @@ LONGEST_LIST = 20
 """Literals of a list that are kept: staging names every file it reads, and there may be thousands."""
 LITERAL = r"'(?:[^']|'')*+'"
 LISTS = re.compile(rf"({LITERAL}(?:\s*,\s*{LITERAL}){{{LONGEST_LIST - 1}}})((?:\s*,\s*{LITERAL})++)")
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """The SQL of a model's last build.
+
+    Attributes:
+        manifest_key: of the manifest it was compiled from.
+        sql: shortened.
+        whole: its column lineage is kept and holds for whatever this manifest compiles the model to.
+    """
+
+    manifest_key: str
+    sql: str
+    whole: bool
 
 
 def shortened(sql: str) -> str:
@@ -41,24 +57,42 @@ def keep_sql(connection: Connection, manifest_key: str, compiled: Mapping[str, s
             "insert into data_platform.lineage_models as m (asset_key, manifest_key, compiled_sql) values %s"
             " on conflict (asset_key) do update set manifest_key = excluded.manifest_key,"
             " compiled_sql = excluded.compiled_sql, built_at = now(),"
-            " columns = case when m.manifest_key = excluded.manifest_key then m.columns end"
+            " columns = case when m.manifest_key = excluded.manifest_key and (m.columns->>'whole')::boolean"
+            " then m.columns end"
             " where (m.manifest_key, m.compiled_sql) is distinct from (excluded.manifest_key, excluded.compiled_sql)",
             rows,
         )
         return int(cursor.rowcount)
 
 
-def stored(connection: Connection) -> dict[str, tuple[str, str, Any]]:
-    """Asset key → manifest key, SQL, column lineage as it was kept (None where it is not computed yet)."""
+def stored(connection: Connection) -> dict[str, Compiled]:
+    """What is kept of each model's last build, by asset key."""
     with connection, connection.cursor() as cursor:
-        cursor.execute("select asset_key, manifest_key, compiled_sql, columns from data_platform.lineage_models")
-        return {row[0]: (row[1], row[2] or "", row[3]) for row in cursor.fetchall()}
+        cursor.execute(
+            "select asset_key, manifest_key, coalesce(compiled_sql, ''), coalesce((columns->>'whole')::boolean, false)"
+            " from data_platform.lineage_models"
+        )
+        return {row[0]: Compiled(*row[1:]) for row in cursor.fetchall()}
 
 
-def keep_columns(connection: Connection, asset_key: str, manifest_key: str, columns: Any) -> None:
-    """Store the column lineage of a model, unless it was built from another manifest meanwhile."""
+def columns(connection: Connection, asset_key: str) -> Any:
+    """The column lineage of a model as it was kept; None where it has to be computed."""
+    with connection, connection.cursor() as cursor:
+        cursor.execute("select columns from data_platform.lineage_models where asset_key = %s", (asset_key,))
+        return (cursor.fetchone() or (None,))[0]
+
+
+def keep_columns(connection: Connection, asset_key: str, manifest_key: str, found: Any) -> None:
+    """Store the column lineage of a model, unless it was built from another manifest meanwhile.
+
+    Args:
+        connection: to the state database.
+        asset_key: the model.
+        manifest_key: of the manifest the SQL was compiled from.
+        found: JSON with a flag ``whole``: every input is spoken of, and SQL that differs in data alone gives the same.
+    """
     with connection, connection.cursor() as cursor:
         cursor.execute(
             "update data_platform.lineage_models set columns = %s where asset_key = %s and manifest_key = %s",
-            (Json(columns), asset_key, manifest_key),
+            (Json(found), asset_key, manifest_key),
         )
