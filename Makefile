@@ -62,7 +62,8 @@ bench: $(VENV)/.dev ## The measured comparisons; a table and JSON in benchmarks/
 lock: ## Compile requirements/*.in (needs uv)
 	@for name in runtime dev; do \
 	  uv pip compile --quiet --universal --no-strip-extras --python-version 3.11 --generate-hashes --no-header \
-	    --no-emit-index-url --no-emit-find-links requirements/$$name.in -o requirements/$$name.txt; done
+	    --no-emit-index-url --no-emit-find-links \
+	    --override requirements/overrides.txt requirements/$$name.in -o requirements/$$name.txt; done
 
 minio: ## Build a real MinIO for the proofs where Go is present (2–3 minutes, cached outside the tree)
 	@deploy/build-minio

@@ -16,10 +16,8 @@ from lineage.graph import Assertion
 from lineage.names import Column, Dataset, Field
 
 Facets = Mapping[str, Any] | None
-PLATFORM = "lakehouse"
-"""Our own facet on jobs and datasets: layer, domain and kind."""
-DAGSTER = "lakehouse_dagster"
-"""Our own facet on runs."""
+JOB, DATASET, DAGSTER = "lakehouse_job", "lakehouse_dataset", "lakehouse_dagster"
+"""Our own facets, on jobs, datasets and runs (:mod:`lineage.facets.custom`)."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +115,7 @@ def error(facets: Facets) -> str | None:
 
 def dagster_run(facets: Facets) -> str | None:
     """The orchestrator's run."""
-    return _facet(facets, DAGSTER).get("runId")
+    return _facet(facets, DAGSTER).get("run_id")
 
 
 def url(facets: Facets) -> str | None:
@@ -125,11 +123,16 @@ def url(facets: Facets) -> str | None:
     return _facet(facets, DAGSTER).get("url")
 
 
-def platform(facets: Facets) -> Platform:
-    """Layer, domain and kind (of a job: its language)."""
-    told = _facet(facets, PLATFORM)
-    kind = told.get("kind") or told.get("language") or ""
-    return Platform(str(told.get("layer") or ""), str(told.get("domain") or ""), str(kind))
+def platform(facets: Facets, name: str) -> Platform:
+    """Layer, domain and kind, from our own facet of this name."""
+    told = _facet(facets, name)
+    return Platform(*(str(told.get(key) or "") for key in ("layer", "domain", "kind")))
+
+
+def job_kind(facets: Facets) -> str:
+    """What made the job, e.g. ``dbt model``."""
+    told = _facet(facets, "jobType")
+    return " ".join(str(told[key]).lower() for key in ("integration", "jobType") if told.get(key))
 
 
 def _facet(facets: Facets, name: str) -> Mapping[str, Any]:

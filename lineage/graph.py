@@ -93,7 +93,8 @@ class JobNode:
         latest: the run that began last; None for a job known from metadata only.
         runs: all known runs, the newest first.
         layer, domain: of the platform; empty where the event does not say.
-        description, owners, source_path, sql, language: as told by the last event.
+        description, owners, source_path, sql: as told by the last event.
+        language: what it is, e.g. ``dbt model``.
     """
 
     id: JobId

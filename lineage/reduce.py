@@ -56,6 +56,7 @@ class _Dataset:
     current: _Version | None = None
     description: str = ""
     deleted: bool = False
+    texts: dict[tuple[str, str], str] = field(default_factory=dict)
 
 
 @dataclass
@@ -204,6 +205,7 @@ class _Reducer:
                 stored.current = version
         for column in declared:  # another type of a known name is another field: the column shows twice
             version.columns[column.name, column.type] = column
+            stored.texts[column.name, column.type] = column.description  # of no version: the last mention's, anywhere
         _merge(version.facets, facets, at)
         if not written:
             _merge(version.facets, mention.get("inputFacets"), at)
@@ -233,7 +235,7 @@ class _Reducer:
     def _job_node(self, job_id: JobId, job: _Job, runs: list[tuple[_Run, Run]]) -> JobNode:
         runs = sorted(runs, key=lambda pair: (pair[0].changed_at, pair[0].started_at or _NEVER), reverse=True)
         facets = _values(job.facets or (runs[0][0].job_facets if runs else {}))
-        platform = read.platform(facets)
+        platform = read.platform(facets, read.JOB)
         return JobNode(
             id=job_id,
             simple_name=job_id.name.removeprefix(f"{job.parent}.") if job.parent else job_id.name,
@@ -248,7 +250,7 @@ class _Reducer:
             owners=read.owners(facets),
             source_path=read.source_path(facets),
             sql=read.sql(facets),
-            language=platform.kind,
+            language=read.job_kind(facets),
         )
 
     def _dataset_node(self, dataset: Dataset, stored: _Dataset) -> DatasetNode:
@@ -256,11 +258,11 @@ class _Reducer:
         current = stored.current
         # What the platform says of a dataset holds for one seen only in failed runs too; columns and checks do not.
         facets = _values((current or newest[0]).facets)
-        platform = read.platform(facets)
+        platform = read.platform(facets, read.DATASET)
         run = self.runs.get(current.run_id) if current and current.run_id else None
         return DatasetNode(
             id=dataset,
-            columns=tuple(current.columns.values()) if current else (),
+            columns=tuple(Column(*key, stored.texts[key]) for key in current.columns) if current else (),
             current=_version(current) if current else None,
             versions=tuple(_version(version) for version in newest),
             assertions=read.assertions(facets) if current else (),
