@@ -7,6 +7,7 @@ Python side is never imported, so what that needs is not installed (requirements
 from __future__ import annotations
 
 from importlib import metadata
+from pathlib import Path
 
 from lakehouse.errors import ConfigError
 
@@ -21,8 +22,8 @@ def source() -> str:
         ConfigError: the package is not installed.
     """
     try:
-        path = metadata.distribution(PACKAGE).locate_file(ASSET)
-        return path.read_text(encoding="utf-8")  # type: ignore[attr-defined, no-any-return]  # a pathlib.Path
+        path = Path(str(metadata.distribution(PACKAGE).locate_file(ASSET)))
+        return path.read_text(encoding="utf-8")
     except (metadata.PackageNotFoundError, FileNotFoundError) as error:
         raise ConfigError(
             f"The page needs the package {PACKAGE}, which is not installed.", remedy="Run `make setup`."

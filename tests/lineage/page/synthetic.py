@@ -53,7 +53,9 @@ class Platform:
             },
             "outputFacets": {"outputStatistics": {"rowCount": self.random.randrange(10, 5_000_000), "size": 10**7}},
         }
-        name = dataset.name.split(".")[-1] if "." in dataset.name else f"raw_{domain}_{dataset.name.split('/')[-1]}_data"
+        name = (
+            dataset.name.split(".")[-1] if "." in dataset.name else f"raw_{domain}_{dataset.name.split('/')[-1]}_data"
+        )
         job = {
             "namespace": "lakehouse",
             "name": f"lakehouse.{name}",
