@@ -16,8 +16,8 @@ from lineage.graph import Assertion
 from lineage.names import Column, Dataset, Field
 
 Facets = Mapping[str, Any] | None
-JOB, DATASET, DAGSTER = "lakehouse_job", "lakehouse_dataset", "lakehouse_dagster"
-"""Our own facets, on jobs, datasets and runs (:mod:`lineage.facets.custom`)."""
+PLATFORM, DAGSTER = "lakehouse", "lakehouse_dagster"
+"""Our own facets: on jobs and datasets, and on runs (:mod:`lineage.facets.custom`)."""
 
 
 @dataclass(frozen=True)
@@ -123,9 +123,9 @@ def url(facets: Facets) -> str | None:
     return _facet(facets, DAGSTER).get("url")
 
 
-def platform(facets: Facets, name: str) -> Platform:
-    """Layer, domain and kind, from our own facet of this name."""
-    told = _facet(facets, name)
+def platform(facets: Facets) -> Platform:
+    """Layer, domain and kind, from our own facet on jobs and datasets."""
+    told = _facet(facets, PLATFORM)
     return Platform(*(str(told.get(key) or "") for key in ("layer", "domain", "kind")))
 
 

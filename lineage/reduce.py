@@ -235,7 +235,7 @@ class _Reducer:
     def _job_node(self, job_id: JobId, job: _Job, runs: list[tuple[_Run, Run]]) -> JobNode:
         runs = sorted(runs, key=lambda pair: (pair[0].changed_at, pair[0].started_at or _NEVER), reverse=True)
         facets = _values(job.facets or (runs[0][0].job_facets if runs else {}))
-        platform = read.platform(facets, read.JOB)
+        platform = read.platform(facets)
         return JobNode(
             id=job_id,
             simple_name=job_id.name.removeprefix(f"{job.parent}.") if job.parent else job_id.name,
@@ -258,7 +258,7 @@ class _Reducer:
         current = stored.current
         # What the platform says of a dataset holds for one seen only in failed runs too; columns and checks do not.
         facets = _values((current or newest[0]).facets)
-        platform = read.platform(facets, read.DATASET)
+        platform = read.platform(facets)
         run = self.runs.get(current.run_id) if current and current.run_id else None
         return DatasetNode(
             id=dataset,

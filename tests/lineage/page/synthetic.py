@@ -49,7 +49,7 @@ class Platform:
                     "description": f"The {domain} platform's {dataset.name.split('.')[-1]}, one row each."
                 },
                 "ownership": {"owners": [{"name": f"{domain}@example.com"}]},
-                "lakehouse_dataset": {"layer": layer, "domain": domain, "kind": "table"},
+                "lakehouse": {"layer": layer, "domain": domain, "kind": "table"},
             },
             "outputFacets": {"outputStatistics": {"rowCount": self.random.randrange(10, 5_000_000), "size": 10**7}},
         }
@@ -60,14 +60,14 @@ class Platform:
             "namespace": "lakehouse",
             "name": f"lakehouse.{name}",
             "facets": {
-                "lakehouse_job": {"layer": layer, "domain": domain},
+                "lakehouse": {"layer": layer, "domain": domain},
                 "sql": {"query": f"select *\nfrom {inputs[0].name if inputs else 'nothing'}\nwhere true"},
                 "ownership": {"owners": [{"name": f"{domain}@example.com"}]},
             },
         }
         run: dict[str, Any] = {"runId": str(uuid5(NAMESPACE_URL, name)), "facets": {}}
         began = NOW - timedelta(minutes=30 - len(self.events) / 20)
-        placed = {"lakehouse_dataset": {"layer": "source", "domain": domain, "kind": "file"}}
+        placed = {"lakehouse": {"layer": "source", "domain": domain, "kind": "file"}}
         read = [
             {"namespace": each.namespace, "name": each.name, "facets": {} if each in self.columns else placed}
             for each in inputs
