@@ -80,6 +80,8 @@ class Drainer:
         self.done = Done()
         self.news = False
         """Something has happened that people should hear of at once; ``care`` sets it back."""
+        self.ending = False
+        """The connection is about to be closed: what ``care`` puts off would not be done."""
         self._senders = Senders(transport)
         self._stop = threading.Event()
         self._out = 0
@@ -138,16 +140,21 @@ class Drainer:
             if self._stop.is_set():
                 self._senders.halt.set()
                 if not self._out:
-                    return
+                    return self._last_words(connection)
                 continue
             if self._senders.halt.is_set():
                 self._after_a_halt()
                 if once and not self._out:
-                    self._give_up()
+                    self._give_up(connection)
             if not self._senders.halt.is_set():
                 self._fill(claims)
             if once and not self._out and not self._senders.halt.is_set() and not claims.anything_pending():
-                return
+                return self._last_words(connection)
+
+    def _last_words(self, connection: Connection) -> None:
+        """Have people told what is news now: there is no later."""
+        self.ending = True
+        self._care(connection, self)
 
     def _nap(self) -> float:
         """Seconds to wait for news at most."""
@@ -160,10 +167,11 @@ class Drainer:
         if not self._out and time.monotonic() >= self.outage.until:
             self._senders.halt.clear()
 
-    def _give_up(self) -> None:
+    def _give_up(self, connection: Connection) -> None:
         last = self.outage.last
         if last is None or (last.outcome is not Outcome.MISCONFIGURED and self.outage.failures < ONCE_FAILURES):
             return
+        self._last_words(connection)
         raise UnavailableError(
             f"The lineage server takes no events: {_described(last)}",
             remedy="Nothing is lost: what is pending stays in the outbox. Try again when the server is back.",

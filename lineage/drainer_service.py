@@ -44,7 +44,7 @@ class Duties:
         """Do what is due."""
         now = time.monotonic()
         due = now >= self._care_at
-        if due or (drainer.news and now >= self._last + NEWS_SECONDS):
+        if due or (drainer.news and (drainer.ending or now >= self._last + NEWS_SECONDS)):
             self._last = now
             drainer.news = False
             last = drainer.outage.last

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from obedient_server import obedient
 from platforms import a_platform
 
 from lakehouse.postgres import ready
@@ -26,3 +27,10 @@ def outbox(delivery_server):
         cursor.execute("TRUNCATE " + ", ".join(f"data_platform.{table}" for table in TABLES) + " RESTART IDENTITY")
     yield connection
     connection.close()
+
+
+@pytest.fixture
+def server():
+    """A lineage server that does what the test says."""
+    with obedient() as running:
+        yield running

@@ -30,14 +30,14 @@ MISDEEDS = {
     "503": 2,
     "429": 1,
     "502 after": 1,
-    "slow after": 0.7,
-    "never": 0.7,
+    "slow after": 0.4,
+    "never": 0.4,
     "cut before": 4,
     "cut after": 4,
     "half body": 3,
     "half answer": 2,
-    "die before": 0.4,
-    "die after": 0.4,
+    "die before": 0.2,
+    "die after": 0.2,
 }
 """What may happen to an arrival, by weight; "after" means that it was stored."""
 UNRULY_ARRIVALS = 3
