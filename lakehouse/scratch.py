@@ -43,10 +43,11 @@ def _remove_abandoned(parent: Path) -> None:
         if not path.is_dir():
             path.unlink(missing_ok=True)
             continue
-        if (path / LOCK).exists():
-            with (path / LOCK).open("a") as lock:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    continue
+        try:
+            with (path / LOCK).open("r+") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            continue
+        except FileNotFoundError:  # of a former version, or its process is removing it in this moment
+            pass
         shutil.rmtree(path, ignore_errors=True)

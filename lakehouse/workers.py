@@ -94,12 +94,15 @@ def tell(connection: Connection, beat: Beat) -> None:
 
 
 def latest(connection: Connection) -> Worker | None:
-    """The worker that was heard of last; None if there never was one."""
+    """The worker that was heard of last; None if there never was one.
+
+    A beat from the future is one from before the clock was set back: it must not outdo those that come since.
+    """
     with connection, connection.cursor() as cursor:
         cursor.execute(
             "select worker_id, host, process, state, doing, run_id, runs, failed_runs, files, memory_bytes, started_at,"
-            " beat_at, extract(epoch from now() - beat_at)::float8 from data_platform.worker_status"
-            " order by (state = 'stopped'), beat_at desc limit 1"
+            " beat_at, abs(extract(epoch from now() - beat_at))::float8 as silent from data_platform.worker_status"
+            " order by (state = 'stopped'), silent limit 1"
         )
         row: tuple[Any, ...] | None = cursor.fetchone()
     return None if row is None else Worker(Beat(*row[:10]), *row[10:])

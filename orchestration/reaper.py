@@ -68,9 +68,9 @@ def _fail_the_dead(instance: DagsterInstance, connection: Connection) -> dict[st
 
     def suspected(run_ids: Iterable[str]) -> dict[str, str]:
         beats = heartbeats.look(connection, run_ids)
-        return {
-            run_id: why for run_id in run_ids if (why := cause_of_death(_taken_up(beats[run_id], in_progress[run_id])))
-        }
+        # A run that ends in this very moment has taken its sign away.
+        signs = {run_id: _taken_up(beats[run_id], in_progress[run_id]) for run_id in run_ids if run_id in beats}
+        return {run_id: why for run_id, sign in signs.items() if (why := cause_of_death(sign))}
 
     suspects = suspected(in_progress)
     if any(why != KILLED for why in suspects.values()):

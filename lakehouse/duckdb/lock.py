@@ -78,7 +78,10 @@ def exclusive(
         handle.truncate()
         handle.write(json.dumps(asdict(present)))
         handle.flush()
-        yield
+        try:
+            yield
+        finally:
+            handle.truncate(0)  # who waits for a reader next is not told of us
 
 
 @contextlib.contextmanager

@@ -83,6 +83,12 @@ def test_a_run_of_a_dead_process_is_failed_with_a_reason(reap):
     assert reap() == []
 
 
+def test_a_run_that_ends_between_two_questions_is_no_trouble(reap, monkeypatch):
+    reap.run()
+    monkeypatch.setattr(reaper.heartbeats, "look", lambda *_: {})
+    assert reap() == []
+
+
 def test_a_living_run_is_left_alone_however_long_it_was_silent(reap):
     run_id = reap.run()
     heartbeats.beat(reap.connection, run_id, this_process())

@@ -12,7 +12,7 @@ from idle_runs import idle
 from lakehouse import heartbeats, workers
 from orchestration.processes import start_time, this_process
 from orchestration.retention import forget_old_runs
-from orchestration.sensors import RETENTION_SECONDS, upkeep_sensor
+from orchestration.sensors import RETENTION_SECONDS, upkeep_sensor, watched_by_worker
 
 
 @asset
@@ -102,6 +102,18 @@ def test_only_a_worker_that_works_is_left_what_died(upkeep, dead_run, database, 
         assert (said, status()) == ("The worker looks after dead runs.", DagsterRunStatus.STARTED)
     else:
         assert (said, status()) == ("1 dead run(s) failed.", DagsterRunStatus.FAILURE)
+
+
+def test_a_worker_that_died_before_the_clock_was_set_back_hides_no_other_and_counts_as_silent(upkeep, database):
+    settings, connection = database
+    workers.tell(connection, workers.Beat("former", "here", this_process(), state="idle"))
+    with connection, connection.cursor() as cursor:
+        cursor.execute("update data_platform.worker_status set beat_at = now() + interval '1 hour'")
+    assert watched_by_worker(settings) is None
+    assert workers.latest(connection).verdict == "stale"
+    workers.tell(connection, workers.Beat("present", "here", this_process(), state="idle"))
+    assert workers.latest(connection).beat.worker_id == "present"
+    assert "present" in watched_by_worker(settings)
 
 
 def test_old_runs_are_looked_for_once_an_hour_beside_a_worker_too(upkeep, database, instance, monkeypatch):
