@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 LOCKED := --quiet --disable-pip-version-check --no-deps --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run up test prove lint types docs bench lock clean minio compose
+.PHONY: help setup run up test prove prove-marquez lint types docs bench lock clean minio compose
 
 help: ## List the commands
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
 
 $(BIN)/python:
 	@deploy/check-python $(PYTHON)
@@ -39,10 +39,13 @@ up: setup ## Start Postgres, Dagster webserver, daemon and code server; Ctrl-C s
 RERUN := --reruns 1
 
 test: $(VENV)/.dev ## The tests (minutes)
-	@$(BIN)/python -m pytest -m "not prove" -n 2 $(RERUN) --cov --cov-report=term
+	@$(BIN)/python -m pytest -m "not prove and not marquez" -n 2 $(RERUN) --cov --cov-report=term
 
 prove: $(VENV)/.dev minio compose ## The long proofs
-	@$(BIN)/python -m pytest -m prove $(RERUN)
+	@$(BIN)/python -m pytest -m "prove and not marquez" $(RERUN)
+
+prove-marquez: $(VENV)/.dev ## The lineage graph on a real Marquez, which MARQUEZ_URL names
+	@$(BIN)/python -m pytest -m marquez
 
 lint: $(VENV)/.dev ## ruff, sqlfluff, hadolint
 	@$(BIN)/ruff check .

@@ -166,7 +166,7 @@ class _Reducer:
             run_id = f"{run_id}/{above}"  # the server derives another id: a run belongs to one job
             known = self.runs.get(run_id)
         if known is None:  # a parent known from its children only takes the first child's state, and keeps it
-            self.jobs.setdefault(JobId(namespace, above), _Job())
+            self.jobs.setdefault(JobId(namespace, above), _Job()).description = ""
             started = None if state in ENDED else at
             self.runs[run_id] = _Run(JobId(namespace, above), state, at, started, at if state in ENDED else None)
         else:
