@@ -90,7 +90,7 @@ def _job(api: _Api, listed: Json) -> JobNode:
         owners=read.owners(facets),
         source_path=read.source_path(facets),
         sql=read.sql(facets),
-        language=platform.kind,
+        language=read.job_kind(facets),
     )
 
 
