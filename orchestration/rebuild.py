@@ -191,11 +191,20 @@ def _present(
     # Noted first: should this process be killed, the next attempt takes them out of the drop zone.
     maintenance.note(settings, "rebuild", COMMAND, {PUT_BACK: [target for _, target in pairs]})
     lake.keep(pairs)
+    placed = {target: version for _, target in pairs if (version := _version(lake, target)) is not None}
     try:
         yield
     finally:
-        for _, target in pairs:
-            lake.delete(target)
+        for target, version in placed.items():
+            if _version(lake, target) == version:  # else somebody has dropped a file of this name meanwhile
+                lake.delete(target)
+
+
+def _version(lake: Lake, key: str) -> str | None:
+    try:
+        return lake.stat(key).version
+    except FileNotFoundError:
+        return None
 
 
 def _take_back(lake: Lake, plans: Sequence[Plan], keys: Sequence[str]) -> None:

@@ -83,10 +83,12 @@ class Client:
                     script.write(b"BEGIN;\n")
                     write(script)
                     script.write(b"COMMIT;\n")
-                    script.close()
             except BaseException:
                 process.kill()
                 raise
+            finally:
+                with contextlib.suppress(BrokenPipeError):  # what it did not read is still in the buffer
+                    script.close()
             process.wait()
             said.seek(0)
             _require(process.returncode, said.read(), f"Restoring {self.server}", "Nothing was changed in it.")
@@ -100,7 +102,7 @@ class Client:
             stderr=subprocess.PIPE,
             preexec_fn=_end_with_parent,
         )
-        if done.returncode < 0:  # by SIGPIPE: the reader stopped
+        if done.returncode == -signal.SIGPIPE:  # the reader stopped; it says why
             raise BrokenPipeError
         _require(done.returncode, done.stderr, f"Reading {dump}")
 
