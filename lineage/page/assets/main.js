@@ -167,6 +167,7 @@ window.addEventListener("hashchange", () => {
   refresh();
 });
 
+window.lineage = { camera, choose, findDataset, nodeOf }; // for the browser's console and for tests
 document.getElementById("about").textContent = `${data.about ? `${data.about}. ` : ""}Made ${madeAt.toLocaleString("en-GB", { timeZone: "UTC", dateStyle: "medium", timeStyle: "short" })} UTC.`;
 buildFilters();
 readAddress();

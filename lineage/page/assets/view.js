@@ -3,7 +3,7 @@
 const canvas = document.getElementById("canvas");
 const stage = document.getElementById("stage");
 const note = document.getElementById("note");
-const FAR = 0.62, NEAREST = 2.5;
+const FAR = 0.62, READABLE = 0.5, NEAREST = 2.5;
 const camera = { x: 0, y: 0, k: 1 };
 let content = { x: 0, y: 0, width: 1, height: 1 };
 
@@ -12,10 +12,15 @@ function look() {
   stage.classList.toggle("far", camera.k < FAR);
 }
 
+/** The scale at which everything is in sight. */
+function fitting() {
+  const { width: wide, height: high } = canvas.getBoundingClientRect();
+  return Math.max(0.05, Math.min(1.25, (wide - 40) / content.width, (high - 40) / content.height));
+}
+
 function fit() {
   const { width: wide, height: high } = canvas.getBoundingClientRect();
-  const k = Math.min(1.25, (wide - 40) / content.width, (high - 40) / content.height);
-  camera.k = Math.max(0.05, k);
+  camera.k = fitting();
   camera.x = (wide - content.width * camera.k) / 2 - content.x * camera.k;
   camera.y = (high - content.height * camera.k) / 2 - content.y * camera.k;
   look();
@@ -40,6 +45,10 @@ function nodeOf(number) {
 function show(number) {
   const node = nodeOf(number);
   if (!node) return;
+  if (fitting() >= READABLE && camera.k < 0.9) {
+    fit();
+    return;
+  }
   const area = canvas.getBoundingClientRect();
   const [x, y, wide, high] = ["x", "y", "width", "height"].map((name) => Number(node.dataset[name]));
   const left = x * camera.k + camera.x, top = y * camera.k + camera.y;
