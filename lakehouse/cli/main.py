@@ -18,6 +18,7 @@ COMMANDS = {
     "status": "What is fresh, late, failing, and since when.",
     "logs": "What the services of `lakehouse up` write.",
     "query": "Ask the warehouse or the marts in SQL.",
+    "trace": "From a mart's row back to the raw files.",
     "sample": "Generate sample data into the lake.",
     "ingest": "Validate and record what lies in the drop zones, without Dagster.",
     "replay": "Give a quarantined file a second chance.",
