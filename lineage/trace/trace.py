@@ -83,7 +83,7 @@ def trace(
         raise DataError(f"There is no warehouse yet at {settings.warehouse}.", remedy="Build it: `lakehouse run`.")
     with running(settings), contextlib.closing(connect(state_url(settings), what="the state database")) as state:
         state.set_session(readonly=True)
-        queries = _queries(state, models.with_ancestors(model), compiled)
+        queries = _queries(state, models, model, compiled)
         with _warehouse(settings, on_wait) as connection, _table(settings, connection, model) as table:
             ledger = Ledger(state)
             files = RawFiles(connection, open_lake(settings), ledger, models)
@@ -112,8 +112,10 @@ def _compare(result: Trace) -> None:
                 item.warnings.append(f"accepted after {result.start.relation} was last built: the row is without it")
 
 
-def _queries(state: Connection, names: set[str], compiled: Callable[[], Mapping[str, str]]) -> dict[str, str]:
-    """SQL of each model: that of its last build; where none was stored, compiled now."""
+def _queries(
+    state: Connection, models: Models, model: Model, compiled: Callable[[], Mapping[str, str]]
+) -> dict[str, str]:
+    """SQL of each model: that of its last build; where none was stored in full, compiled now."""
     import psycopg2
 
     stored: dict[str, str] = {}
@@ -122,10 +124,13 @@ def _queries(state: Connection, names: set[str], compiled: Callable[[], Mapping[
             cursor.execute(
                 "SELECT asset_key, compiled_sql FROM data_platform.lineage_models WHERE compiled_sql IS NOT NULL"
             )
-            stored = {name: sql for name, sql in cursor.fetchall() if not CUT.search(sql)}
+            stored = dict(cursor.fetchall())
     except psycopg2.errors.UndefinedTable:
         pass  # a database that was last migrated by an older version
-    if names - stored.keys():
+    # The list of files in a staging model's SQL is not used: it may be cut.
+    readers = {item.name for item in models.all if item.source is not None}
+    stored = {name: sql for name, sql in stored.items() if name in readers or not CUT.search(sql)}
+    if models.with_ancestors(model) - stored.keys():
         stored = {**compiled(), **stored}
     return stored
 
