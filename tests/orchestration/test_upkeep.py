@@ -125,6 +125,6 @@ def test_old_runs_are_looked_for_once_an_hour_beside_a_worker_too(upkeep, databa
     assert upkeep(lately) == ("The worker looks after dead runs.", lately)
     assert len(instance.get_runs()) == 2
     said, cursor = upkeep(time.time() - RETENTION_SECONDS - 1)
-    assert said == "The worker looks after dead runs. 1 old run(s) forgotten."
+    assert said == ("The worker looks after dead runs. 1 old run(s) forgotten. 0 old lineage event(s) forgotten.")
     assert time.time() - cursor < 60
     assert len(instance.get_runs()) == 1
