@@ -20,6 +20,7 @@ from typing import Any
 from benchmarks import (
     file_latency,
     idle_cost,
+    lineage_drain,
     new_file,
     pipeline_20m,
     publish_5m,
@@ -43,6 +44,7 @@ MEASURES: dict[str, Callable[[Options], Outcome]] = {
     "publish_5m": publish_5m.measure,
     "file_latency": file_latency.measure,
     "restart_time": restart_time.measure,
+    "lineage_drain": lineage_drain.measure,
 }
 PURPOSES = {
     "startup": "definitions load beside importing dagster and dagster_dbt; lakehouse --help",
@@ -52,6 +54,7 @@ PURPOSES = {
     "file_latency": "from a file's drop to the mart under lakehouse up, idle and beside a run over --rows rows",
     "restart_time": "stop and start of everything; each service after kill -9",
     "idle_cost": "lakehouse up with nothing to do: processor time and memory of each process",
+    "lineage_drain": "10,000 waiting lineage events delivered beside a bare client with as many connections",
     "publish_5m": "a mart of 5 million rows beside psql \\copy of the same rows",
 }
 
@@ -66,7 +69,7 @@ def main() -> int:
     if (ROOT / ".env").exists():
         print(f"{ROOT / '.env'} would change what is measured: move it away first.", file=sys.stderr)
         return 1
-    for name in [name for name in os.environ if name.startswith("LAKEHOUSE_")]:
+    for name in [name for name in os.environ if name.startswith(("LAKEHOUSE_", "OPENLINEAGE"))]:
         del os.environ[name]  # a benchmark's platforms are its own
     figures: list[Figure] = []
     written: dict[str, Any] = {"began": _now(), "machine": _machine(), "rows": options.rows, "measures": {}}

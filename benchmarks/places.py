@@ -33,7 +33,7 @@ def clean_environment() -> dict[str, str]:
     Byte-code may be written: a machine that forbids it would have our modules compiled again at each start, while
     installed packages come compiled, and the comparison would measure the compiler.
     """
-    ours = ("LAKEHOUSE_", "DAGSTER_", "DBT_")
+    ours = ("LAKEHOUSE_", "DAGSTER_", "DBT_", "OPENLINEAGE")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     kept.pop("PYTHONDONTWRITEBYTECODE", None)
     return kept
