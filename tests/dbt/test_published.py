@@ -225,6 +225,9 @@ def test_readers_see_the_old_mart_or_the_new_one_whole(served: Warehouse) -> Non
         served.drop_readings(f"B{number}.parquet", rows(f"B{number}", 5))
         served.build()
         served.publish()
+        deadline = time.monotonic() + 30
+        while number not in seen and time.monotonic() < deadline:
+            time.sleep(0.01)
     stop.set()
     for reader in readers:
         reader.join()
@@ -253,5 +256,5 @@ def test_a_long_query_delays_the_publish_and_nobody_else(served: Warehouse) -> N
         assert publisher.is_alive()
         connection.rollback()
     publisher.join()
-    assert longest < 1
+    assert longest < 5  # who waits for the publication would wait until it gives up
     assert served.marts(f"select count(*) from {MART}") == [(2,)]

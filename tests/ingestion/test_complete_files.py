@@ -66,17 +66,17 @@ def test_writers_are_not_disturbed_by_the_question(tmp_path, folder):
             writers += 1
     ended.set()
     asking.join()
-    assert writers > 100
+    assert writers > 20
 
 
 def test_a_look_takes_a_complete_file_as_new_and_a_run_does_not_wait_for_it(zone):
     zone.drop(age=0)
     source = load("bioreactor")
     assert [item.key for item in look(zone.settings, source).new] == [KEY]
-    began = time.monotonic()
-    report = zone.ingest(wait=True)
+    said: list[str] = []
+    report = zone.ingest(wait=True, progress=said.append)
     assert [item.key for item in report.accepted] == [KEY]
-    assert time.monotonic() - began < source.settle_seconds
+    assert not [line for line in said if "waiting" in line]
 
 
 def test_a_file_that_is_still_open_waits_in_a_look_and_in_a_run(zone):

@@ -90,7 +90,7 @@ def test_a_file_modified_just_now_is_left_unless_the_run_may_wait(zone):
         assert "files settle for 2 s" in report.waiting[key]
         began = time.monotonic()
         assert [item.key for item in zone.ingest(wait=True).accepted] == [key]
-        assert time.monotonic() - began < 4
+        assert time.monotonic() - began < 20
 
 
 def test_a_file_still_growing_is_left_for_later(zone):

@@ -129,6 +129,7 @@ class MartProject:
         found += self.sql("select 'prepared: ' || gid from pg_prepared_xacts")
         found += self.sql(
             "select 'lock: ' || relation::regclass from pg_locks l join pg_class c on c.oid = l.relation"
+            " join pg_stat_activity a on a.pid = l.pid and a.backend_type = 'client backend'"  # the server may vacuum
             " join pg_namespace n on n.oid = c.relnamespace where n.nspname in ('marts', 'marts_build')"
         )
         return [name for (name,) in found]

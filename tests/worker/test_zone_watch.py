@@ -6,6 +6,7 @@ import time
 
 import pytest
 from object_stores import BUCKET, client, moto_server, s3_settings
+from working import until
 
 from ingestion.watch import zones
 from ingestion.watch.bell import Bell
@@ -47,10 +48,8 @@ def test_events_tell_of_a_rename_of_a_closed_file_and_of_a_link(tmp_path, zone, 
         assert bell.wait(5)
         _settle(bell)
         with (zone / "written").open("wb") as stream:
+            assert bell.wait(5), "a new name does"
             stream.write(b"1")
-            stream.flush()
-            _settle(bell)
-            stream.write(b"2")
             stream.flush()
             assert not bell.wait(0.3), "a write alone tells nothing"
         assert bell.wait(5), "the end of writing does"
@@ -100,10 +99,12 @@ def test_a_lake_that_cannot_be_listed_is_told_once_and_again_when_it_can(tmp_pat
         _settle(bell)
         zone.rmdir()
         zone.write_bytes(b"a file where a folder was")
-        time.sleep(0.4)
+        until(lambda: told, 20, "that it is told")
+        time.sleep(0.3)
         zone.unlink()
         zone.mkdir()
-        time.sleep(0.4)
+        until(lambda: len(told) > 1, 20, "that the end of it is told")
+        time.sleep(0.3)
     assert len(told) == 2, told
     assert "cannot be listed" in str(told[0])
     assert told[1] is None
