@@ -46,7 +46,8 @@ def job_namespace(environment: Mapping[str, str] = os.environ) -> str:
 
 def child_run_id(dagster_run: str, step_key: str, attempt: int, asset_key: str, partition: str | None = None) -> str:
     """Run id of one attempt at one asset: the same whenever it is mapped again."""
-    return str(uuid5(RUNS, f"{dagster_run}/{step_key}/{attempt}/{asset_key}/{partition or ''}"))
+    text = f"{dagster_run}/{step_key}/{attempt}/{asset_key}/{partition or ''}"
+    return str(uuid5(RUNS, text.encode("utf-8", "backslashreplace").decode()))  # a partition's key may be any text
 
 
 def event_job(asset_key: str) -> str:

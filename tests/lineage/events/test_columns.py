@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from lineage.columns import Upstream, column_lineage, spelled
+from lineage.columns import Upstream, column_lineage, of_plain, plain, spelled
 from lineage.names import Dataset
 from lineage.sql_text import MAX_BYTES, shown, without_lists
 
@@ -200,3 +202,8 @@ def test_sql_that_is_too_long_is_cut_between_signs_and_says_so():
     assert len(body.encode()) in (MAX_BYTES - 1, MAX_BYTES)
     assert mark == "-- cut here: 100,000 of 200,012 bytes are shown"
     assert shown(" select 1 ") == "select 1"
+
+
+def test_column_lineage_can_be_kept_as_json_and_read_back():
+    found = column_lineage("select a, sum(b) over (order by c) as s from s.t where c > 1", [], UPSTREAM)
+    assert of_plain(json.loads(json.dumps(plain(found)))) == found
