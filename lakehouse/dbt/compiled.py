@@ -7,7 +7,7 @@ table ``data_platform.lineage_models`` has that).
 from __future__ import annotations
 
 import json
-from pathlib import Path
+import os
 
 from lakehouse.dbt.manifest import ensure_manifest, load_manifest
 from lakehouse.errors import DataError
@@ -20,6 +20,7 @@ def compiled_sql(settings: Settings) -> dict[str, str]:
     """SQL of every model by name, as a full refresh would run it.
 
     Compiling opens the warehouse for writing (dbt knows no other way), so it waits for its turn; nothing is written.
+    The answer is kept until project, settings or warehouse change: macros ask the warehouse what is in it.
 
     Raises:
         BusyError: the warehouse stayed taken.
@@ -27,7 +28,9 @@ def compiled_sql(settings: Settings) -> dict[str, str]:
     """
     path = ensure_manifest(settings) / FILE
     if path.exists():
-        return dict(json.loads(path.read_text(encoding="utf-8")))
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        if kept["warehouse"] == _sign(settings):
+            return dict(kept["sql"])
     from lakehouse.dbt.runner import raw_invoke
     from lakehouse.duckdb.lock import exclusive
 
@@ -37,6 +40,7 @@ def compiled_sql(settings: Settings) -> dict[str, str]:
             ["compile", "--target", "postgres", "--full-refresh", "--no-write-json"],
             manifest=load_manifest(settings),
         )
+        sign = _sign(settings)
     if result.exception is not None or not result.success:
         raise DataError(
             f"dbt cannot compile the models: {result.exception or 'see its log'}",
@@ -47,11 +51,12 @@ def compiled_sql(settings: Settings) -> dict[str, str]:
         for item in getattr(result.result, "results", None) or ()
         if item.node.resource_type in {"model", "snapshot"} and item.node.compiled_code
     }
-    _write(path, found)
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    scratch.write_text(json.dumps({"warehouse": sign, "sql": found}), encoding="utf-8")
+    scratch.replace(path)
     return found
 
 
-def _write(path: Path, found: dict[str, str]) -> None:
-    scratch = path.with_name(f".{path.name}.{id(found)}")
-    scratch.write_text(json.dumps(found), encoding="utf-8")
-    scratch.replace(path)
+def _sign(settings: Settings) -> list[int]:
+    state = settings.warehouse.stat()
+    return [state.st_mtime_ns, state.st_size]

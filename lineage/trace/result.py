@@ -144,11 +144,16 @@ class Trace:
     @property
     def exact(self) -> bool:
         """Whether the rows found are exactly those that the row was made of."""
-        return not any(step.superset for step in self.start.walk())
+        return self.complete and not any(step.superset for step in self.start.walk())
+
+    @property
+    def complete(self) -> bool:
+        """Whether the content of every file that it was made of could be read."""
+        return not any(item.where == "gone" for step in self.start.walk() for item in step.files)
 
     def as_json(self) -> dict[str, Any]:
         """Plain data; times and numbers of other types become text with ``default=str``."""
-        return {**asdict(self), "exact": self.exact}
+        return {**asdict(self), "exact": self.exact, "complete": self.complete}
 
 
 def compress(numbers: list[int]) -> list[Range]:

@@ -29,8 +29,10 @@ def lines(trace: Trace) -> Iterator[str]:
     yield ""
     if trace.exact:
         yield "These are exactly the rows that it was made of."
+    elif trace.complete:
+        yield "These contain the rows that it was made of, and may be more: where, is marked with ~."
     else:
-        yield "Some of these may be more rows than it was made of; where, is marked with ~."
+        yield "This is not all that it was made of: the content of a file is gone, marked with !."
     yield from (f"! {warning}" for warning in trace.warnings)
 
 
