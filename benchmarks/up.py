@@ -41,6 +41,8 @@ class Up:
     environment: Mapping[str, str]
     output: Path
     process: subprocess.Popen[bytes] | None = None
+    parts: int = 5
+    """How many services there are, Postgres included."""
     checkout: Path | None = None
     """Another checkout than this one to run from."""
 
@@ -86,7 +88,7 @@ class Up:
     def all_up(self) -> bool:
         """Whether every service is said to work."""
         found = self.services()
-        return len(found) == 5 and all(item["state"] == "up" for item in found.values())
+        return len(found) == self.parts and all(item["state"] == "up" for item in found.values())
 
     def ask(self, query: str) -> dict[str, Any]:
         """GraphQL of the web pages; empty where they do not answer."""
@@ -119,15 +121,19 @@ class Up:
 
 
 @contextlib.contextmanager
-def an_up() -> Iterator[Up]:
-    """A fresh platform, not started; gone afterwards with everything that ran."""
+def an_up(**further: str) -> Iterator[Up]:
+    """A fresh platform, not started; gone afterwards with everything that ran.
+
+    Args:
+        further: variables of its environment.
+    """
     folder = Path(tempfile.mkdtemp(prefix="lakehouse-bench-"))
     folder.chmod(0o755)  # the server runs as an account of its own
     values = {name: ports.free_port() for name in ("postgres_port", "webserver_port", "code_server_port")}
     settings = Settings(data_dir=folder / "data", duckdb_memory_limit=MEMORY_LIMIT, **values)
     variables = {f"LAKEHOUSE_{name.upper()}": str(value) for name, value in values.items()}
     variables |= {"LAKEHOUSE_DATA_DIR": str(settings.data_path), "LAKEHOUSE_DUCKDB_MEMORY_LIMIT": MEMORY_LIMIT}
-    up = Up(settings, {**clean_environment(), **variables}, folder / "up.txt")
+    up = Up(settings, {**clean_environment(), **variables, **further}, folder / "up.txt")
     try:
         yield up
     finally:

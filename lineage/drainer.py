@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lakehouse.errors import LakehouseError, UnavailableError
-from lineage.drainer_claims import Claims, Result
+from lineage.drainer_claims import Claims, Pending, Result
 from lineage.drainer_outage import OUTAGES, Outage, Patience
 from lineage.drainer_senders import Senders, Sent
 from lineage.transport import Answer, Outcome, Transport
@@ -39,7 +39,8 @@ AHEAD = 2
 TOLD_FAILURES = 2
 """So often in a row the server must take nothing before it is said; an alert tells of what lasts."""
 ONCE_FAILURES = 3
-"""So often in a row the server may be away before :meth:`Drainer.run` with ``once`` gives up."""
+ONCE_SECONDS = 60.0
+"""So often in a row the server may be away, or for so long, before :meth:`Drainer.run` with ``once`` gives up."""
 
 
 @dataclass
@@ -169,7 +170,9 @@ class Drainer:
 
     def _give_up(self, connection: Connection) -> None:
         last = self.outage.last
-        if last is None or (last.outcome is not Outcome.MISCONFIGURED and self.outage.failures < ONCE_FAILURES):
+        hopeless = last is not None and last.outcome is Outcome.MISCONFIGURED
+        long = self.outage.until - time.monotonic() > ONCE_SECONDS
+        if last is None or not (hopeless or long or self.outage.failures >= ONCE_FAILURES):
             return
         self._last_words(connection)
         raise UnavailableError(
@@ -245,28 +248,44 @@ class Drainer:
             raise ValueError("nothing was sent")
         if answer.outcome in OUTAGES:
             proven = answer.outcome is Outcome.UNANSWERED and self.outage.silent_for(event.event_id)
-            began = self.outage.begin(answer, time.monotonic())
-            self.news = self.news or began
-            if began and self.outage.failures == TOLD_FAILURES:  # a single hiccup is nobody's business
-                self._told = True
-                self._say(f"The lineage server takes no events ({_described(answer)}); they are kept and tried again.")
+            self._away(answer)
             if proven:
                 return self._bury(item, answer, answered=False)
             silence = self.outage.silence(event.event_id)
             delay = self._patience.after(silence) if answer.outcome is Outcome.UNANSWERED else 0.0
             return Result(order_key, event, answer, "pending", False, delay)
+        if answer.outcome is Outcome.FAILED:
+            return self._failed(item, event, answer)
         self.outage.forget(event.event_id)
         if self.outage.answered():
             self.news = True
             if self._told:
                 self._say("The lineage server takes events again.")
             self._told = False
-        if answer.outcome is Outcome.DELIVERED:
-            self.done.delivered += 1
-            return Result(order_key, event, answer, "delivered", True)
-        if answer.outcome is Outcome.REFUSED or event.attempts + 1 >= self._settings.lineage_attempts:
+        if answer.outcome is Outcome.REFUSED:
             return self._bury(item, answer, answered=True)
-        return Result(order_key, event, answer, "pending", True, self._patience.after(event.attempts + 1))
+        self.done.delivered += 1
+        return Result(order_key, event, answer, "delivered", True)
+
+    def _failed(self, item: Sent, event: Pending, answer: Answer) -> Result:
+        """A 500: the event is tried again, later each time, while others go on; unless they fare no better."""
+        broken = self.outage.failed(event.event_id)
+        if broken:
+            self._senders.halt.set()
+            self._away(answer)
+        tried = event.attempts + 1
+        if tried >= self.outage.attempts(event.event_id, self._settings.lineage_attempts):
+            return self._bury(item, answer, answered=True)
+        # 1, 4, 16, 60 seconds; where the server is broken, beyond its pause: the next attempt is at another event.
+        delay = self._patience.after(2 * tried - 1) + (2 * self._settings.lineage_retry_max_seconds if broken else 0.0)
+        return Result(item.lane.order_key, event, answer, "pending", True, delay)
+
+    def _away(self, answer: Answer) -> None:
+        began = self.outage.begin(answer, time.monotonic())
+        self.news = self.news or began
+        if began and self.outage.failures == TOLD_FAILURES:  # a single hiccup is nobody's business
+            self._told = True
+            self._say(f"The lineage server takes no events ({_described(answer)}); they are kept and tried again.")
 
     def _bury(self, item: Sent, answer: Answer, *, answered: bool) -> Result:
         event = item.event

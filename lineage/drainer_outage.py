@@ -12,6 +12,10 @@ from lineage.transport import Answer, Outcome
 
 SILENT_ATTEMPTS = 20
 """An event that gets no answer this often, while others are answered in between, is a dead letter."""
+BROKEN_EVENTS = 5
+"""So many different events answered with 500 and none with anything better: the server is broken, not the events."""
+UNPROVEN_FACTOR = 3
+"""An event is given so many times the attempts while nothing else was delivered since it first failed."""
 LONGEST_ASKED_SECONDS = 3600.0
 """A Retry-After beyond this is taken for a mistake."""
 OUTAGES = {Outcome.AWAY, Outcome.UNANSWERED, Outcome.MISCONFIGURED}
@@ -48,6 +52,8 @@ class Outage:
         self._patience = patience
         self._answers = 0
         self._silent: dict[int, tuple[int, int]] = {}
+        self._failed: dict[int, int] = {}
+        self._failing: set[int] = set()
         self.failures = 0
         self.until = 0.0
         self.last: Answer | None = None
@@ -68,8 +74,9 @@ class Outage:
         return True
 
     def answered(self) -> bool:
-        """The server said something about an event; return whether that ends an outage."""
+        """The server took or refused an event; return whether that ends an outage."""
         self._answers += 1
+        self._failing.clear()
         over = self.last is not None
         self.last = None
         self.failures = 0
@@ -87,6 +94,22 @@ class Outage:
         """How often no answer came for this event."""
         return self._silent.get(event_id, (0, 0))[0]
 
+    def failed(self, event_id: int) -> bool:
+        """The server answered this event with 500; return whether it does so with everything."""
+        self._failed.setdefault(event_id, self._answers)
+        self._failing.add(event_id)
+        return len(self._failing) >= BROKEN_EVENTS
+
+    def attempts(self, event_id: int, allowed: int) -> int:
+        """Attempts at an event that is answered with 500 before it is a dead letter.
+
+        Where others were taken since it first failed, the event is at fault. Where none was, perhaps the server is: a
+        lineage server whose database is down answers 500 to everything.
+        """
+        return allowed if self._answers > self._failed.get(event_id, self._answers) else allowed * UNPROVEN_FACTOR
+
     def forget(self, event_id: int) -> None:
-        """The event was answered for."""
+        """The event is done with."""
         self._silent.pop(event_id, None)
+        self._failed.pop(event_id, None)
+        self._failing.discard(event_id)

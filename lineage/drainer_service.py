@@ -25,6 +25,8 @@ CARE_SECONDS = 60.0
 NEWS_SECONDS = 1.0
 """Alerts about news are written this often at most: dead letters may come by the hundred."""
 RETENTION_SECONDS = 3600.0
+KEEPALIVE = "keepalives_idle=30&keepalives_interval=10&keepalives_count=3&tcp_user_timeout=60000"
+"""A database host that vanished is noticed within a minute."""
 
 
 class Duties:
@@ -86,9 +88,9 @@ def serve(settings: Settings, say: Callable[[str], None], *, once: bool = False)
         )
     transport = open_transport(goal, clients=settings.lineage_clients, timeout=settings.lineage_timeout_seconds)
     duties = Duties(settings, goal)
-    drainer = Drainer(
-        lambda: connect(state_url(settings), what="the state database"), transport, settings, care=duties, say=say
-    )
+    url = state_url(settings)
+    url += f"{'&' if '?' in url else '?'}{KEEPALIVE}"
+    drainer = Drainer(lambda: connect(url, what="the state database"), transport, settings, care=duties, say=say)
     signal.signal(signal.SIGTERM, drainer.request_stop)
     signal.signal(signal.SIGINT, drainer.request_stop)
     say(f"Delivering lineage events to {goal}")

@@ -6,7 +6,7 @@ import os
 
 import click
 
-SERVICES = ("code-server", "webserver", "worker", "daemon", "postgres", "dbt")
+SERVICES = ("code-server", "webserver", "worker", "daemon", "lineage", "postgres", "dbt")
 
 
 @click.command(

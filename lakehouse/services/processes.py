@@ -36,7 +36,7 @@ class Service:
     follows_code: bool = False
 
 
-LINEAGE = Service("lineage", (sys.executable, "-m", "lakehouse.cli.main", "lineage", "drain"))
+LINEAGE = Service("lineage", (sys.executable, "-m", "lakehouse.cli.main", "lineage", "drain"), follows_code=True)
 """Delivers lineage events; only where a lineage server is set."""
 
 

@@ -132,6 +132,34 @@ def test_a_500_is_tried_again_while_other_runs_go_on_and_is_a_dead_letter_after_
     assert (dead.attempts, dead.last_status, dead.last_error) == (4, 500, "NullPointerException")
 
 
+def test_a_server_that_answers_500_to_everything_is_left_alone_and_no_event_dies_of_it(outbox, server, drain):
+    """As Marquez does while its database is down."""
+    runs = [f"run-{number:02d}" for number in range(30)]
+    for run in runs:
+        box.put(outbox, run_of(run, ["dim_batch"]), run_id=run)
+    server.reply = lambda event, arrival: Reply(500, "could not connect to the database")
+    drainer = drain(lineage_attempts=2, lineage_retry_max_seconds=0.2)
+    thread = threading.Thread(target=drainer.run)
+    thread.start()
+    until(lambda: drainer.outage.failures >= 4, 30, "an outage")
+    assert len(server.arrivals) < 30  # not every run was tried
+    server.reply = lambda event, arrival: Reply()
+    until(lambda: set(_statuses(outbox).values()) == {"delivered"}, 30, "delivered")
+    drainer.request_stop()
+    thread.join(10)
+    for run in runs:
+        arrived = list(dict.fromkeys(key for key in server.keys if key.startswith(f"{run}/")))
+        assert arrived == [item.key for item in run_of(run, ["dim_batch"])]
+
+
+def test_a_lone_event_that_is_answered_with_500_gets_more_attempts_before_it_is_given_up(outbox, server, drain):
+    box.put(outbox, run_of("run-1", ["dim_batch"]), run_id="run-1")
+    server.reply = lambda event, arrival: Reply(500 if event["number"] == 0 else 201)
+    done = drain(lineage_attempts=2).run(once=True)
+    assert (done.delivered, done.dead) == (3, 1)
+    assert server.keys == ["run-1/0/START"] * 6 + ["run-1/1/START", "run-1/2/COMPLETE", "run-1/3/COMPLETE"]
+
+
 def test_a_500_that_passes_leaves_no_trace(outbox, server, drain):
     box.put(outbox, run_of("run-1"), run_id="run-1")
     server.reply = lambda event, arrival: Reply(500 if event["number"] == 2 and arrival < 3 else 201)
