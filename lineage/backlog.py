@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from lakehouse import alerts, health
+from lineage import openlineage_config
 from lineage.openlineage_config import Target
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ METRIC = "lineage_backlog_events"
 """Events waiting for delivery; its labels tell the age of the oldest and which drainer measured: its sign of life."""
 BACKLOG, DEAD_LETTERS, REFUSED = "lineage_backlog", "lineage_dead_letters", "lineage_refused"
 OUTBOX = "outbox"
+LATELY_SECONDS = 7 * 86400.0
+"""A drainer that was silent for longer was taken out of service."""
 REASON = "coalesce('HTTP ' || last_status || ': ', '') || coalesce(last_error, '')"
 """Why an event was not delivered, in SQL."""
 NAMED_JOBS = 20
@@ -125,7 +128,17 @@ def waiting(connection: Connection) -> Waiting:
         return Waiting(*(cursor.fetchone() or (0, 0.0)))
 
 
-def alert(connection: Connection, settings: Settings, target: Target) -> None:
+def watch(connection: Connection, settings: Settings) -> None:
+    """The alerts, for whoever looks after the platform beside the drainer, which may be down.
+
+    Does nothing where there is no lineage server, as this process is configured, and no drainer worked lately.
+    """
+    silence = drainer_silence(connection)
+    if openlineage_config.target() is not None or (silence is not None and silence < LATELY_SECONDS):
+        alert(connection, settings)
+
+
+def alert(connection: Connection, settings: Settings) -> None:
     """Raise what people should hear of the outbox and close what is over: a backlog that is too old, dead letters.
 
     Cheap enough for once a minute; a drainer calls it, and whoever looks after the platform may.
@@ -141,7 +154,7 @@ def alert(connection: Connection, settings: Settings, target: Target) -> None:
                 OUTBOX,
                 f"Lineage events have been waiting for delivery for more than {limit:g} minutes.",
                 "Look with: lakehouse lineage status. Is the lineage server up, and the drainer? Nothing is lost.",
-                details={"events": now.events, "oldest_seconds": round(now.oldest_seconds), "target": str(target)},
+                details={"events": now.events, "oldest_seconds": round(now.oldest_seconds)},
             )
         )
     with connection, connection.cursor() as cursor:

@@ -53,7 +53,7 @@ class Duties:
             refused = last is not None and last.outcome is Outcome.MISCONFIGURED
             why = f"{last.status or ''} {last.error}".strip() if refused and last is not None else None
             backlog.alert_refused(connection, self._goal, why)
-            backlog.alert(connection, self._settings, self._goal)
+            backlog.alert(connection, self._settings)
         if due:
             self._care_at = now + CARE_SECONDS
             backlog.measure(connection, self._goal)

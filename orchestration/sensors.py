@@ -99,6 +99,7 @@ def forget_lineage(settings: Settings) -> str:
     """Forget lineage events past their retention, where no drainer does; what came of it, for people."""
     try:
         with contextlib.closing(connect(state_url(settings), what="state database")) as connection:
+            backlog.watch(connection, settings)
             silence = backlog.drainer_silence(connection)
             if silence is not None and silence < RETENTION_SECONDS:
                 return "The drainer forgets old lineage events."

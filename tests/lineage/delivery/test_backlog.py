@@ -52,16 +52,16 @@ def test_a_backlog_that_is_too_old_is_an_alert_until_it_is_gone(outbox, delivery
     box.put(outbox, run_of("run-1"), run_id="run-1")
     settings = delivery_server.settings
     _set(outbox, "created_at = now() - interval '14 minutes'")
-    backlog.alert(outbox, settings, GOAL)
+    backlog.alert(outbox, settings)
     assert _open(outbox) == []
     _set(outbox, "created_at = now() - interval '16 minutes'")
     for _ in range(3):
-        backlog.alert(outbox, settings, GOAL)
+        backlog.alert(outbox, settings)
     assert _open(outbox) == [
         ("lineage_backlog", "outbox", "Lineage events have been waiting for delivery for more than 15 minutes.")
     ]
     _set(outbox, "status = 'delivered'")
-    backlog.alert(outbox, settings, GOAL)
+    backlog.alert(outbox, settings)
     assert _open(outbox) == []
 
 
@@ -70,16 +70,16 @@ def test_dead_letters_are_an_alert_for_each_job_until_they_are_replayed_or_given
     _set(outbox, "status = 'delivered', delivered_at = now()")
     _set(outbox, "status = 'dead', last_status = 422, last_error = 'no type'", "event_key ~ '/(1|2)/'")
     _set(outbox, "status = 'dead', last_error = 'cut'", "event_key ~ '/3/'")
-    backlog.alert(outbox, delivery_server.settings, GOAL)
+    backlog.alert(outbox, delivery_server.settings)
     assert _open(outbox) == [
         ("lineage_dead_letters", "a", "The lineage server refused events of job a, the first for: HTTP 422: no type"),
         ("lineage_dead_letters", "b", "The lineage server refused events of job b, the first for: cut"),
     ]
     assert outbox_replay.discard(outbox, ["run-1/3/START", "run-1/4/COMPLETE", "nonsense"]) == ["run-1/3/START"]
-    backlog.alert(outbox, delivery_server.settings, GOAL)
+    backlog.alert(outbox, delivery_server.settings)
     assert [subject for _, subject, _ in _open(outbox)] == ["a"]
     assert outbox_replay.replay_dead(outbox) == 5 - 1
-    backlog.alert(outbox, delivery_server.settings, GOAL)
+    backlog.alert(outbox, delivery_server.settings)
     assert _open(outbox) == []
 
 
@@ -126,3 +126,16 @@ def test_the_measurement_tells_the_backlog_and_is_the_drainers_sign_of_life(outb
     _ask(outbox, "update data_platform.platform_health_metrics set measured_at = now() - interval '10 minutes'")
     with pytest.raises(UnavailableError, match="last heard of 600 s ago"):
         probes.lineage(settings)
+
+
+def test_who_looks_after_the_platform_tells_of_a_backlog_where_a_drainer_has_worked(
+    outbox, delivery_server, monkeypatch
+):
+    monkeypatch.setenv("OPENLINEAGE_DISABLED", "true")  # of this process: the drainer's settings may be others
+    box.put(outbox, run_of("run-1"), run_id="run-1")
+    _set(outbox, "created_at = now() - interval '1 day'")
+    backlog.watch(outbox, delivery_server.settings)
+    assert _open(outbox) == []
+    backlog.measure(outbox, GOAL)
+    backlog.watch(outbox, delivery_server.settings)
+    assert [kind for kind, _, _ in _open(outbox)] == ["lineage_backlog"]

@@ -131,10 +131,14 @@ def prove(platform: Platform, folder: Path, rounds: int, seed: int) -> None:
     poisonous = {key: status for key in put if (status := poison(seed, key)) is not None}
     assert dead == poisonous
     assert set(once) == set(put) - set(poisonous)
+    jobs = {event.key: event.job for run in runs for event in run_of(run)}
     order = {key: position for position, key in enumerate(once)}
     for run in runs:
         wanted = [event.key for event in run_of(run) if event.key not in poisonous]
         assert sorted(wanted, key=order.__getitem__) == wanted, f"{run} arrived in another order"
+    # What arrived twice left no job as if it still ran: the last that arrived of each is the last that was put.
+    last = {key.rsplit("/", 2)[0] + jobs[key]: key for key in arrived}
+    assert last == {key.rsplit("/", 2)[0] + jobs[key]: key for key in put if key in order}
     for job in {event.job for run in runs for event in run_of(run) if event.key in poisonous}:
         assert f"refused events of job {job}" in named
     for key in poisonous:
