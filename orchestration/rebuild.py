@@ -133,10 +133,10 @@ def rebuild(
 def _content_is_there(lake: Lake, source: DropZoneSource, row: Row) -> bool:
     try:
         item = lake.stat(kept.key_of(source, row))
+        # A copy in the store has an ETag of its own where it was made in parts; nobody rewrites objects in place there.
+        return lake.atomic_arrival or lake.fingerprint(item) == row["fingerprint"]
     except FileNotFoundError:
         return False
-    # A copy in the store has an ETag of its own where it was made in parts; nobody rewrites objects in place there.
-    return lake.atomic_arrival or lake.fingerprint(item) == row["fingerprint"]
 
 
 def _clear(settings: Settings, on_note: Say) -> None:

@@ -78,6 +78,8 @@ def main() -> None:
         click.echo("Interrupted.", err=True)
         sys.exit(EXIT_INTERRUPTED)
     except BrokenPipeError:
+        if not _reader_is_gone():
+            raise  # it was another pipe
         # The reader (`| head`) has gone. Point stdout elsewhere so that the interpreter's last flush is silent.
         sys.stdout = open("/dev/null", "w", encoding="utf-8")  # noqa: PTH123, SIM115 - lives until the process ends
         sys.exit(0)
@@ -89,6 +91,16 @@ def main() -> None:
             raise
         click.echo(f"{click.style('Error:', fg='red', bold=True)} {understood}", err=True)
         sys.exit(understood.exit_code)
+
+
+def _reader_is_gone() -> bool:
+    """Whether nobody reads our output or our messages any more."""
+    import select
+
+    outputs = select.poll()
+    for descriptor in (1, 2):
+        outputs.register(descriptor, 0)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in outputs.poll(0))
 
 
 if __name__ == "__main__":

@@ -154,8 +154,11 @@ class LocalLake(Lake):
             new = self._file(target)
             _make_folder(new.parent)
             folders.add(new.parent)
+            old = self._file(source)
             try:
-                os.link(self._file(source), new)
+                if old.is_symlink() and not new.exists():  # its content, not the way to it
+                    raise OSError(errno.EXDEV, "not linked", source)
+                os.link(old, new)
             except (FileExistsError, FileNotFoundError):
                 continue
             except OSError:  # another disk, somebody else's file, too many links

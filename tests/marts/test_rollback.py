@@ -157,6 +157,22 @@ def test_only_as_many_versions_are_kept_as_the_setting_says(project: MartProject
     assert project.left_behind() == []
 
 
+def test_a_version_that_somebody_built_on_stays_until_that_is_gone(project: MartProject) -> None:
+    keeping(project, 1)
+    for run, rows in (("one", V1), ("two", V2)):
+        project.rows(*rows, mode="swap")
+        project.publish(run)
+    ((kept,),) = project.sql("select relation from marts_build.versions")
+    project.sql(f"create view public.on_it as select * from marts_build.{kept}")
+    project.rows(*V3, mode="swap")
+    project.publish("three")
+    assert runs(project) == ["three", "two", "one"]
+    project.sql("drop view public.on_it")
+    project.rows(*V4, mode="swap")
+    project.publish("four")
+    assert runs(project) == ["four", "three"]
+
+
 def test_runs_are_named_by_the_beginning_of_their_id_and_wrong_names_are_explained(project: MartProject) -> None:
     keeping(project, 3)
     for run, rows in (("abc-1", V1), ("abd-2", V2), ("xyz-3", V3)):

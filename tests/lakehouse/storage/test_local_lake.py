@@ -25,6 +25,16 @@ def test_a_dangling_link_is_named_and_can_be_moved(lake, tmp_path):
     assert (tmp_path / "lake/away/link.parquet").readlink() == tmp_path / "lake/raw/gone.parquet"
 
 
+def test_what_is_kept_of_a_link_is_the_content_it_leads_to(lake, tmp_path):
+    (tmp_path / "elsewhere").write_bytes(b"data")
+    lake.write("raw/x", b"")
+    (tmp_path / "lake/raw/link.parquet").symlink_to(tmp_path / "elsewhere")
+    for _ in range(2):
+        lake.keep([("raw/link.parquet", "kept/one.parquet")])
+        (tmp_path / "elsewhere").unlink(missing_ok=True)
+    assert lake.read("kept/one.parquet") == b"data"
+
+
 def test_a_link_to_a_file_is_a_file_and_stays_readable_when_moved(lake, tmp_path):
     (tmp_path / "elsewhere").write_bytes(b"data")
     lake.write("raw/x", b"")

@@ -58,7 +58,8 @@ BEGIN
 END
 $$;
 
--- Drops all but the newest `keep` versions. One that is in use (a dump) stays until next time: nobody waits for it.
+-- Drops all but the newest `keep` versions. One that is in use (a dump, a view on it) stays until next time: nobody
+-- waits for it.
 CREATE OR REPLACE FUNCTION marts_build.prune(mart text, keep integer)
 RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -72,7 +73,7 @@ BEGIN
                ORDER BY v.number DESC OFFSET greatest(keep, 0) LOOP
         BEGIN
             PERFORM marts_build.drop_version(one.number);
-        EXCEPTION WHEN lock_not_available THEN
+        EXCEPTION WHEN lock_not_available OR dependent_objects_still_exist THEN
             NULL;
         END;
     END LOOP;
