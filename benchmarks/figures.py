@@ -29,7 +29,7 @@ class Figure:
 
     Attributes:
         name: measure and quantity, e.g. ``startup: definitions load``.
-        unit: of the samples: ``s`` or ``MB``.
+        unit: of the samples: ``s``, ``ms`` or ``MB``.
         ours: our samples, in the order in which they were taken.
         against: what the baseline is; empty where there is none.
         baseline: its samples; sample i was taken right after (or before) ``ours[i]``.

@@ -23,7 +23,7 @@ def amount(value: float, unit: str) -> str:
     """A number with as many digits as it deserves: ``0.214 s``, ``12.3 s``, ``1,234 MB``."""
     if unit == "s":
         return f"{value:.3f} s" if value < 1 else f"{value:.2f} s" if value < 10 else f"{value:.1f} s"
-    return f"{value:.2f} %" if unit == "%" else f"{value:,.0f} {unit}"
+    return f"{value:.2f} {unit}" if unit in {"%", "ms"} else f"{value:,.0f} {unit}"
 
 
 def _row(figure: Figure) -> tuple[str, ...]:
