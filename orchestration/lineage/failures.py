@@ -60,9 +60,10 @@ def of_run(run: DagsterRun, steps: Sequence[Why], ending: Sequence[str]) -> Why:
 
 def last_words(event: DagsterEvent) -> str:
     """What an event of the run itself says."""
-    if event.event_type is DagsterEventType.RUN_FAILURE and event.job_failure_data.error is not None:
-        return _of_error(event.job_failure_data.error).error or event.message or ""
-    return event.message or ""
+    # A run that somebody else fails, such as the reaper, has a message only.
+    data = event.event_specific_data if event.event_type is DagsterEventType.RUN_FAILURE else None
+    error = getattr(data, "error", None)
+    return (_of_error(error).error if error is not None else None) or event.message or ""
 
 
 def _of_error(error: Any) -> Why:
