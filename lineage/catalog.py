@@ -96,7 +96,8 @@ class Catalog:
         parent_job: the one constant parent of every asset's job.
         jobs: by name, each after those it reads.
         datasets: by identity.
-        version: digest of all of it; a change means that metadata has to be sent again.
+        version: digest of all that is declared, so not of SQL and column lineage, which builds give; a change means
+            that metadata has to be sent again.
     """
 
     job_namespace: str

@@ -154,25 +154,3 @@ def _strongest(sources: Iterable[Transformed]) -> tuple[Transformed, ...]:
             direct[source.field] = source
     by_field = sorted(direct.values(), key=lambda item: item.field)
     return (*by_field, *sorted(others, key=lambda item: (item.subtype, item.field)))
-
-
-def plain(columns: Mapping[str, Iterable[Transformed]]) -> dict[str, list[list[str]]]:
-    """Column lineage as JSON-ready data, to be kept; :func:`of_plain` reads it back."""
-    return {
-        name: [
-            [item.field.dataset.namespace, item.field.dataset.name, item.field.column, item.kind, item.subtype]
-            for item in sources
-        ]
-        for name, sources in columns.items()
-    }
-
-
-def of_plain(kept: Mapping[str, Iterable[Sequence[str]]]) -> dict[str, tuple[Transformed, ...]]:
-    """Column lineage from what :func:`plain` made."""
-    return {
-        name: tuple(
-            Transformed(Field(Dataset(namespace, table), column), "DIRECT" if kind == "DIRECT" else "INDIRECT", subtype)
-            for namespace, table, column, kind, subtype in sources
-        )
-        for name, sources in kept.items()
-    }

@@ -231,7 +231,7 @@ def _version(namespace: str, jobs: Mapping[str, Job], datasets: Mapping[Dataset,
     plain = [
         naming.PRODUCER,
         namespace,
-        [asdict(replace(job, sql=None)) for job in jobs.values()],
+        [asdict(replace(job, sql=None, columns={})) for job in jobs.values()],
         [asdict(info) for info in datasets.values()],
     ]
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]

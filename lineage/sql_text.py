@@ -13,10 +13,10 @@ KEPT_LITERALS = 3
 LONG_LIST = 12
 """From this many text literals in a row on only the first are shown."""
 
-_LITERAL = r"'[^']*(?:''[^']*)*'"
-_LIST = re.compile(
-    rf"((?:{_LITERAL}\s*,\s*){{{KEPT_LITERALS - 1}}}{_LITERAL})((?:\s*,\s*{_LITERAL}){{{LONG_LIST - KEPT_LITERALS},}})"
-)
+_LITERAL = r"'(?:[^']|'')*+'"
+_TOKENS = re.compile(
+    rf"--[^\n]*+|/\*.*?\*/|\"[^\"]*+\"|({_LITERAL}(?:\s*+,\s*+{_LITERAL})*+)", re.DOTALL
+)  # comments and quoted names may hold apostrophes
 _ONE = re.compile(_LITERAL)
 
 
@@ -25,11 +25,14 @@ def without_lists(sql: str) -> str:
 
     A staging model over thousands of files names them all. What is left still parses.
     """
+    return _TOKENS.sub(_short, sql)
 
-    def short(found: re.Match[str]) -> str:
-        return f"{found[1]} /* and {len(_ONE.findall(found[2])):,} more */"
 
-    return _LIST.sub(short, sql)
+def _short(found: re.Match[str]) -> str:
+    literals = _ONE.findall(found[1] or "")
+    if len(literals) < LONG_LIST:
+        return found[0]
+    return f"{', '.join(literals[:KEPT_LITERALS])} /* and {len(literals) - KEPT_LITERALS:,} more */"
 
 
 def shown(sql: str, limit: int = MAX_BYTES) -> str:
