@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from lakehouse.errors import LakehouseError, UnavailableError
 from lineage.drainer_claims import Claims, Pending, Result
 from lineage.drainer_outage import OUTAGES, Outage, Patience
+from lineage.drainer_repair import put_right
 from lineage.drainer_senders import Senders, Sent
 from lineage.transport import Answer, Outcome, Transport
 
@@ -91,6 +92,7 @@ class Drainer:
         self._held: set[str] = set()
         self._look_at = 0.0
         self._told = False
+        self._delivered_jobs: set[str] = set()
 
     def request_stop(self, *_: object) -> None:
         """Finish the events in flight, note them, return; usable as a signal handler."""
@@ -149,7 +151,12 @@ class Drainer:
                     self._give_up(connection)
             if not self._senders.halt.is_set():
                 self._fill(claims)
-            if once and not self._out and not self._senders.halt.is_set() and not claims.anything_pending():
+            if self._out or self._senders.halt.is_set() or self._candidates:
+                continue
+            if self._delivered_jobs and put_right(connection, self._delivered_jobs):
+                self._look_at = 0.0
+            self._delivered_jobs.clear()
+            if once and not claims.anything_pending():
                 return self._last_words(connection)
 
     def _last_words(self, connection: Connection) -> None:
@@ -265,6 +272,7 @@ class Drainer:
         if answer.outcome is Outcome.REFUSED:
             return self._bury(item, answer, answered=True)
         self.done.delivered += 1
+        self._delivered_jobs.add(event.job)
         return Result(order_key, event, answer, "delivered", True)
 
     def _failed(self, item: Sent, event: Pending, answer: Answer) -> Result:

@@ -14,47 +14,10 @@ from obedient_server import Reply
 from sample_events import event, run_of
 
 from lakehouse.errors import UnavailableError
-from lakehouse.postgres.connect import connect, state_url
 from lineage import outbox as box
-from lineage.drainer import Drainer
 from lineage.drainer_claims import PAGE_EVENTS
-from lineage.drainer_service import Duties
-from lineage.openlineage_config import target
-from lineage.transport import open_transport
 
 CUT = "select pg_terminate_backend(pid) from pg_stat_activity where usename = current_user and pid <> pg_backend_pid()"
-HASTE = {
-    "lineage_look_seconds": 0.05,
-    "lineage_retry_seconds": 0.02,
-    "lineage_retry_max_seconds": 0.1,
-    "lineage_timeout_seconds": 1.0,
-}
-
-
-@pytest.fixture
-def drain(delivery_server, server):
-    """Make a drainer of the test's server; keyword arguments are settings."""
-    made = []
-
-    def make(**changes):
-        settings = delivery_server.settings.model_copy(update=HASTE | changes)
-        goal = target({"OPENLINEAGE_URL": server.url})
-        transport = open_transport(goal, clients=settings.lineage_clients, timeout=settings.lineage_timeout_seconds)
-        drainer = Drainer(
-            lambda: connect(state_url(settings), what="state database"),
-            transport,
-            settings,
-            care=Duties(settings, goal),
-            say=drainer_said.append,
-        )
-        made.append(drainer)
-        return drainer
-
-    drainer_said: list[str] = []
-    make.said = drainer_said
-    yield make
-    for drainer in made:
-        drainer.request_stop()
 
 
 def _ask(connection, sql, *values):
@@ -73,9 +36,10 @@ def test_each_run_arrives_in_order_and_several_at_the_same_time(outbox, server, 
         box.put(outbox, run_of(run), run_id=run)
     server.reply = lambda event, arrival: Reply(after=0.02)
     done = drain(lineage_clients=4).run(once=True)
-    assert (done.delivered, done.dead) == (72, 0)
+    once = list(dict.fromkeys(server.keys))  # the newest run of a job may come again, see test_late_deliveries.py
+    assert (len(once), done.dead) == (72, 0)
     for run in runs:
-        assert [key for key in server.keys if key.startswith(f"{run}/")] == [item.key for item in run_of(run)]
+        assert [key for key in once if key.startswith(f"{run}/")] == [item.key for item in run_of(run)]
     assert server.most_at_once == 4
     assert set(_statuses(outbox).values()) == {"delivered"}
     assert len({arrival.connection for arrival in server.arrivals}) == 4  # connections are kept
@@ -127,7 +91,7 @@ def test_a_500_is_tried_again_while_other_runs_go_on_and_is_a_dead_letter_after_
     last_attempt = max(number for number, key in enumerate(server.keys) if key == "bad/1/START")
     first_attempt = server.keys.index("bad/1/START")
     assert {key.split("/")[0] for key in server.keys[first_attempt + 1 : last_attempt]} >= {"good-1", "good-2"}
-    assert server.keys[last_attempt + 1 :] == ["bad/2/COMPLETE", "bad/3/COMPLETE"]
+    assert server.keys[last_attempt + 1 :][:2] == ["bad/2/COMPLETE", "bad/3/COMPLETE"]
     (dead,) = box.events(outbox, status="dead")
     assert (dead.attempts, dead.last_status, dead.last_error) == (4, 500, "NullPointerException")
 
@@ -279,10 +243,13 @@ def test_two_drainers_share_the_work_and_deliver_every_event_once(outbox, server
         thread.start()
     for thread in threads:
         thread.join(60)
-    assert len(server.keys) == len(set(server.keys)) == 180
+    once = list(dict.fromkeys(server.keys))
+    assert len(once) == 180
+    again = [key for number, key in enumerate(server.keys) if key in server.keys[:number]]
+    assert {key.split("/")[0] for key in again} <= {runs[-1]}  # the newest, where an older one came after it
     assert all(drainer.done.delivered for drainer in drainers)
     for run in runs:
-        assert [key for key in server.keys if key.startswith(f"{run}/")] == [item.key for item in run_of(run)]
+        assert [key for key in once if key.startswith(f"{run}/")] == [item.key for item in run_of(run)]
 
 
 def test_a_lost_session_is_replaced_and_what_was_answered_meanwhile_is_not_sent_again(outbox, server, drain):

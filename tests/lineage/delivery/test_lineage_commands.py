@@ -97,7 +97,8 @@ def test_runs_are_replayed_by_id_by_date_or_all(outbox, server, call):
     assert call("replay", "--all") == "4 events to be delivered again.\n"
     assert "exclude each other" in call("replay", "--all", "--run", "x", code=2)
     call("drain", "--once")
-    assert len(server.arrivals) == 16
+    assert min(server.keys.count(key) for key in set(server.keys)) >= 2
+    assert server.keys.count("run-2/2/COMPLETE") >= 3
 
 
 def test_a_file_takes_events_in_order_a_line_each(outbox, call, tmp_path):

@@ -1,0 +1,44 @@
+"""What arrives last of a job is its newest run, however deliveries were held up."""
+
+from __future__ import annotations
+
+from obedient_server import Reply
+from sample_events import run_of
+
+from lineage import outbox as box
+from lineage.outbox_replay import replay_runs
+
+
+def _last_end(server, job):
+    ends = [
+        item.event for item in server.arrivals if item.event["eventType"] == "COMPLETE" and item.event["job"] == job
+    ]
+    return ends[-1]["order"]
+
+
+def test_the_newest_run_arrives_last_although_an_older_one_was_held_up(outbox, server, drain):
+    box.put(outbox, run_of("older"), run_id="older")
+    box.put(outbox, run_of("newer"), run_id="newer")
+    held_up = "older/2/COMPLETE"
+    server.reply = lambda event, arrival: Reply(500 if event["key"] == held_up and arrival < 3 else 201)
+    drain(lineage_attempts=10).run(once=True)
+    first = {key: server.keys.index(key) for key in ("older/4/COMPLETE", "newer/4/COMPLETE")}
+    assert first["newer/4/COMPLETE"] < first["older/4/COMPLETE"]  # so there was something to put right
+    assert {_last_end(server, job) for job in ("stg_bioreactor", "dim_batch", "lakehouse")} == {"newer"}
+    assert {item.status for item in box.events(outbox)} == {"delivered"}
+
+
+def test_runs_that_arrive_in_order_are_not_delivered_twice(outbox, server, drain):
+    for run in ("first", "second"):
+        box.put(outbox, run_of(run), run_id=run)
+        drain().run(once=True)
+    assert len(server.keys) == len(set(server.keys)) == 12
+
+
+def test_after_a_replay_of_an_old_run_the_newest_comes_last(outbox, server, drain):
+    for run in ("first", "second"):
+        box.put(outbox, run_of(run), run_id=run)
+        drain().run(once=True)
+    replay_runs(outbox, ["first"])
+    drain().run(once=True)
+    assert {_last_end(server, job) for job in ("stg_bioreactor", "dim_batch", "lakehouse")} == {"second"}
