@@ -10,6 +10,7 @@ from arena import Arena, rows, until
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
 from victims import processes_of
 
+from lakehouse.failures import meaning_of_text
 from lakehouse.postgres.connect import marts_url
 from orchestration import reaper
 from orchestration.instance import prepare_home
@@ -46,24 +47,30 @@ def unexplained(instance: DagsterInstance) -> list[str]:
     for run in instance.get_runs():
         if run.status is DagsterRunStatus.SUCCESS:
             continue
-        said = _said(instance, run)
-        if not any(sign in text for text in said for sign in REASONS):
-            found.append(f"{run.run_id} ({run.job_name}, {dict(run.tags)}): {said[-4:]}")
+        said, failures = _said(instance, run)
+        if any(sign in text for text in [*said, *failures] for sign in REASONS):
+            continue
+        # A driver's own words are good enough where we know what they mean: they are what an outage is told by.
+        if not any(map(meaning_of_text, failures)):
+            found.append("\n".join([f"{run.run_id} ({run.job_name}, {dict(run.tags)}):", *said[-4:], *failures]))
     return found
 
 
-def _said(instance: DagsterInstance, run: DagsterRun) -> list[str]:
-    texts = []
+def _said(instance: DagsterInstance, run: DagsterRun) -> tuple[list[str], list[str]]:
+    """What a run's event log says, and what of it are the errors of failed steps and their causes."""
+    texts, failures = [], []
     for entry in instance.all_logs(run.run_id):
         event = entry.get_dagster_event() if entry.is_dagster_event else None
         if event is None:
             continue
         texts.append(event.message or "")
         if event.is_step_failure and event.step_failure_data.user_failure_data:
-            texts.append(event.step_failure_data.user_failure_data.description or "")
-        elif event.is_step_failure and event.step_failure_data.error:
-            texts.append(event.step_failure_data.error.message)
-    return [text for text in texts if text]
+            failures.append(event.step_failure_data.user_failure_data.description or "")
+        error = event.step_failure_data.error if event.is_step_failure else None
+        while error is not None:
+            failures.append(error.message)
+            error = error.cause
+    return [text for text in texts if text], [text for text in failures if text]
 
 
 def left_behind(arena: Arena) -> list[str]:

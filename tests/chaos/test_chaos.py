@@ -47,7 +47,8 @@ def test_whatever_is_killed_the_next_run_makes_it_right(capsys):
                 wait_for_quiet(arena, 90)
                 assert differences(result_of(arena.platform), undisturbed.catch_up(arrivals)) == []
                 with instance_of(arena) as instance:
-                    assert unexplained(instance) == []
+                    mysteries = unexplained(instance)
+                    assert not mysteries, "\n\n".join(mysteries)
         assert left_behind(arena) == []
         arena.stop()
         assert orphans(arena) == []
