@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ingestion import ledger_export
+from lakehouse.dbt.runner import raw_invoke
 from lineage import declared as module
 from lineage.catalog import Catalog, Transformed
 from lineage.names import Column, Dataset, Field
@@ -179,3 +180,10 @@ def test_names_in_compiled_sql_are_known_by_relation(manifest, settings):
     assert known["lakehouse.curated.dim_batch"] == Dataset(DUCKDB, "lakehouse.curated.dim_batch")
     assert known["marts.marts.mart_bioreactor_overview"] == Dataset(MARTS, "lakehouse.marts.mart_bioreactor_overview")
     assert len(known) == 6
+
+
+def test_plain_dbt_without_postgres_has_no_mart_and_no_exposure_that_reads_one(settings, tmp_path):
+    done = raw_invoke(settings, ["parse", "--target", "duckdb", "--no-partial-parse", "--target-path", str(tmp_path)])
+    assert done.success, done.exception
+    assert done.result.exposures == {}
+    assert "model.lakehouse.mart_bioreactor_overview" not in done.result.nodes
