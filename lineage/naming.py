@@ -10,13 +10,13 @@ written with a leading ``/`` (a key of a lake) or in double quotes (a database).
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 from uuid import UUID, uuid5
 
+from lineage import openlineage_config
 from lineage.names import Dataset
 
 if TYPE_CHECKING:
@@ -39,9 +39,14 @@ RUNS = UUID("5b1f2f0e-6d0c-5f0e-9a53-0c6f1b0f7a11")
 """Namespace of derived run ids; changing it would make every run another one."""
 
 
-def job_namespace(environment: Mapping[str, str] = os.environ) -> str:
-    """Namespace of all our jobs: ``OPENLINEAGE_NAMESPACE``, as every OpenLineage client reads it."""
-    return environment.get("OPENLINEAGE_NAMESPACE", "").strip() or DEFAULT_JOB_NAMESPACE
+def job_namespace(environment: Mapping[str, str] | None = None) -> str:
+    """Namespace of all our jobs: ``OPENLINEAGE_NAMESPACE``, as every OpenLineage client reads it; also from ``.env``.
+
+    Args:
+        environment: taken instead of the environment and ``.env``.
+    """
+    given = openlineage_config.variables(environment)
+    return given.get("OPENLINEAGE_NAMESPACE", "").strip() or DEFAULT_JOB_NAMESPACE
 
 
 def child_run_id(dagster_run: str, step_key: str, attempt: int, asset_key: str, partition: str | None = None) -> str:

@@ -26,7 +26,6 @@ PREFIX = "OPENLINEAGE"
 DYNAMIC = "OPENLINEAGE__"
 FILE = "openlineage.yml"
 ENDPOINT = "api/v1/lineage"
-NAMESPACE = "lakehouse"
 SUPPORTED = "Supported transports are http (url, endpoint, timeout, verify, auth, compression, custom_headers, "
 SUPPORTED += "sslContext), file (log_file_path, append) and noop."
 IGNORED = {"type", "name", "priority", "retry"}
@@ -94,11 +93,6 @@ def variables(environ: Mapping[str, str] | None = None) -> dict[str, str]:
 
         found = {name: value for name, value in dotenv_values(PROJECT_ROOT / ".env").items() if value is not None}
     return {name: value for name, value in {**found, **os.environ}.items() if name.startswith(PREFIX)}
-
-
-def job_namespace(environ: Mapping[str, str] | None = None) -> str:
-    """The namespace of all our jobs: ``OPENLINEAGE_NAMESPACE``, or ``lakehouse``."""
-    return variables(environ).get("OPENLINEAGE_NAMESPACE", "").strip() or NAMESPACE
 
 
 def target(environ: Mapping[str, str] | None = None) -> Target | None:

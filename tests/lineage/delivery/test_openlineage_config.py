@@ -11,7 +11,8 @@ import pytest
 from lakehouse.errors import ConfigError
 from lakehouse.settings import PROJECT_ROOT
 from lineage import openlineage_config
-from lineage.openlineage_config import FileTarget, HttpTarget, job_namespace, target
+from lineage.naming import job_namespace
+from lineage.openlineage_config import FileTarget, HttpTarget, target
 
 YAML = """
 transport:
