@@ -37,6 +37,8 @@ CROWDED_SECONDS = 0.05
 """Pause before they are looked up again where there are more: all of them may be another drainer's."""
 AHEAD = 2
 """Runs claimed for each sender: it sends one while the next is ready."""
+CONFIRM_FACTOR = 2
+"""So many time limits later an event that got no answer has surely arrived, if it ever does."""
 TOLD_FAILURES = 2
 """So often in a row the server must take nothing before it is said; an alert tells of what lasts."""
 ONCE_FAILURES = 3
@@ -90,7 +92,7 @@ class Drainer:
         self._unnoted: list[Result] = []
         self._candidates: deque[str] = deque()
         self._held: set[str] = set()
-        self._look_at = 0.0
+        self._look_at = self._confirm_at = 0.0
         self._told = False
         self._delivered_jobs: set[str] = set()
 
@@ -140,6 +142,7 @@ class Drainer:
         while True:
             self._take_in(claims, self._senders.news(self._nap()))
             self._care(connection, self)
+            self._confirm(claims)
             if self._stop.is_set():
                 self._senders.halt.set()
                 if not self._out:
@@ -163,6 +166,12 @@ class Drainer:
         """Have people told what is news now: there is no later."""
         self.ending = True
         self._care(connection, self)
+
+    def _confirm(self, claims: Claims) -> None:
+        if time.monotonic() >= self._confirm_at:
+            after = CONFIRM_FACTOR * self._settings.lineage_timeout_seconds
+            self._confirm_at = time.monotonic() + after
+            claims.confirm(after)
 
     def _nap(self) -> float:
         """Seconds to wait for news at most."""

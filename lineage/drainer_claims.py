@@ -12,7 +12,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from lineage.transport import Answer
+from lineage.transport import Answer, Outcome
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection
@@ -21,6 +21,20 @@ PAGE_EVENTS = 32
 PAGE_BYTES = 1_000_000
 """Of one run in memory at once, as Postgres stores them (JSON is compressed about tenfold); one event at least."""
 
+UNANSWERED = "no answer: "
+"""How the error of an event begins that may have been stored all the same, and may even arrive yet."""
+CONFIRM_WITHIN = "1 day"
+CONFIRM = f"""
+    with doubtful as (
+        update data_platform.lineage_outbox set last_error = null
+        where status = 'delivered' and last_error like '{UNANSWERED}%%'
+        and delivered_at between now() - interval '{CONFIRM_WITHIN}' and now() - %(after)s * interval '1 second'
+        returning order_key, event_id
+    ), followed as (select order_key, min(event_id) as event_id from doubtful group by order_key)
+    update data_platform.lineage_outbox o set status = 'pending', created_at = now(), next_attempt_at = now()
+    from followed f where o.order_key = f.order_key and o.event_id > f.event_id
+    and o.type in ('COMPLETE', 'FAIL', 'ABORT') and o.status = 'delivered'
+"""
 LOCK = "hashtextextended('lakehouse lineage ' || order_key, 0)"
 CANDIDATES = """
     select order_key from (
@@ -28,10 +42,11 @@ CANDIDATES = """
         where status = 'pending' order by order_key, event_id
     ) heads where next_attempt_at <= now() and not order_key = any(%(held)s) order by event_id limit %(limit)s
 """
-PAGES = """
-    select wanted.order_key, e.event_id, e.event_key, e.job, e.attempts, e.due, o.body::text
+PAGES = f"""
+    select wanted.order_key, e.event_id, e.event_key, e.job, e.attempts, e.doubt, e.due, o.body::text
     from unnest(%(keys)s) with ordinality as wanted (order_key, place), lateral (
         select event_id, event_key, job, attempts, next_attempt_at <= now() as due,
+            case when last_error like '{UNANSWERED}%%' then last_error end as doubt,
             sum(pg_column_size(body)) over (order by event_id) - pg_column_size(body) as before
         from (
             select * from data_platform.lineage_outbox
@@ -59,6 +74,7 @@ class Pending:
         key: its unique key.
         job: its job.
         attempts: how often the server has answered for it.
+        doubt: why an earlier attempt may arrive yet; None where none may.
         body: JSON.
     """
 
@@ -66,6 +82,7 @@ class Pending:
     key: str
     job: str
     attempts: int
+    doubt: str | None
     body: bytes = field(repr=False)
 
 
@@ -95,6 +112,17 @@ class Result:
     status: str
     answered: bool
     delay: float = 0.0
+
+    @property
+    def error(self) -> str | None:
+        """What is noted as the error; a delivered event keeps its doubt until it is confirmed."""
+        if self.status == "delivered":
+            return self.event.doubt
+        if self.answer.outcome is Outcome.UNANSWERED:
+            return UNANSWERED + self.answer.error
+        if self.status == "dead":
+            return self.answer.error or None
+        return self.event.doubt or self.answer.error or None
 
 
 class Claims:
@@ -141,11 +169,11 @@ class Claims:
         waiting: set[str] = set()
         with self._connection.cursor() as cursor:
             cursor.execute(PAGES, {"keys": list(order_keys), "events": PAGE_EVENTS, "bytes": PAGE_BYTES})
-            for order_key, event_id, key, job, attempts, due, body in cursor:
+            for order_key, event_id, key, job, attempts, doubt, due, body in cursor:
                 if order_key not in found and not due:
                     waiting.add(order_key)
                 if order_key not in waiting:
-                    found.setdefault(order_key, []).append(Pending(event_id, key, job, attempts, body.encode()))
+                    found.setdefault(order_key, []).append(Pending(event_id, key, job, attempts, doubt, body.encode()))
         self.release([key for key in order_keys if key not in found])
         return [Lane(key, tuple(events)) for key, events in found.items()]
 
@@ -176,7 +204,7 @@ class Claims:
                     "statuses": [item.status for item in results],
                     "answered": [int(item.answered) for item in results],
                     "codes": [item.answer.status for item in results],
-                    "errors": [item.answer.error or None for item in results],
+                    "errors": [item.error for item in results],
                     "delays": [item.delay for item in results],
                 },
             )
@@ -188,6 +216,19 @@ class Claims:
                         " where order_key = %s and event_id > %s and status = 'delivered'",
                         (item.order_key, item.event.event_id),
                     )
+
+    def confirm(self, after: float) -> int:
+        """Have the ends of jobs delivered again that follow an event with a doubt; return how many.
+
+        An attempt that got no answer may arrive after the one that did, and after the end of its job, which a server
+        like Marquez then takes for running. So the end is sent once more when whatever was under way has arrived.
+
+        Args:
+            after: seconds since the delivery.
+        """
+        with self._connection.cursor() as cursor:
+            cursor.execute(CONFIRM, {"after": after})
+            return cursor.rowcount
 
     def anything_pending(self) -> bool:
         """Whether an event waits, due or not."""

@@ -303,3 +303,22 @@ def test_sigterm_finishes_the_event_in_flight_notes_it_and_leaves(outbox, server
     assert server.keys == ["run-1/0/START", "run-1/1/START"]
     assert list(_statuses(outbox).values()) == ["delivered", "delivered", "pending", "pending", "pending", "pending"]
     assert "Delivered 2, refused 0" in log.read_text()
+
+
+def test_an_end_is_sent_again_when_an_event_before_it_may_have_arrived_late(outbox, server, drain):
+    """The first START is stored after the COMPLETE: a server that goes by arrivals takes the job for running."""
+    box.put(outbox, run_of("run-1", ["dim_batch"]), run_id="run-1")
+    server.reply = lambda event, arrival: Reply(after=1.0 if (event["number"], arrival) == (1, 0) else 0.0)
+    drainer = drain(lineage_timeout_seconds=0.3)
+    thread = threading.Thread(target=drainer.run)
+    thread.start()
+    first = [*(item.key for item in run_of("run-1", ["dim_batch"]))]
+    first.insert(1, "run-1/1/START")
+    until(lambda: len(server.keys) >= 7, 20, "the ends came again")
+    until(lambda: set(_statuses(outbox).values()) == {"delivered"}, 20, "delivered")
+    assert server.keys == [*first, "run-1/2/COMPLETE", "run-1/3/COMPLETE"]
+    until(lambda: {item.last_error for item in box.events(outbox)} == {None}, 20, "no doubt is left")
+    time.sleep(1.0)  # longer than the pause between two looks
+    drainer.request_stop()
+    thread.join(10)
+    assert len(server.keys) == 7  # once is enough
