@@ -110,11 +110,11 @@ def _inputs(asset: AssetRun, job: Job, catalog: Catalog) -> list[InputDataset]:
 
 
 def _outputs(asset: AssetRun, job: Job, catalog: Catalog) -> list[OutputDataset]:
-    from lineage.facets import datasets
+    from lineage.facets import datasets, runs
 
     first, *others = (catalog.datasets[dataset] for dataset in job.outputs)
     columns = first.columns if asset.columns is None else asset.columns
-    metrics = asset.facts.get("column_metrics")
+    metrics = asset.facts.get(runs.METRICS_FACT)
     replaced = asset.end == "COMPLETE" and not asset.up_to_date
     replaced = replaced and (job.materialized in REBUILT or bool(asset.facts.get("full_refresh")))
     return [

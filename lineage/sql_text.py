@@ -15,7 +15,8 @@ LONG_LIST = 12
 
 _LITERAL = r"'(?:[^']|'')*+'"
 _TOKENS = re.compile(
-    rf"--[^\n]*+|/\*.*?\*/|\"[^\"]*+\"|({_LITERAL}(?:\s*+,\s*+{_LITERAL})*+)", re.DOTALL
+    rf"--[^\n]*+|/\*.*?\*/|\"[^\"]*+\"|({_LITERAL}(?:\s*+,\s*+{_LITERAL})*+)(?: /\* and ([\d,]+) more \*/)?",
+    re.DOTALL,
 )  # comments and quoted names may hold apostrophes
 _ONE = re.compile(_LITERAL)
 
@@ -32,7 +33,8 @@ def _short(found: re.Match[str]) -> str:
     literals = _ONE.findall(found[1] or "")
     if len(literals) < LONG_LIST:
         return found[0]
-    return f"{', '.join(literals[:KEPT_LITERALS])} /* and {len(literals) - KEPT_LITERALS:,} more */"
+    more = len(literals) - KEPT_LITERALS + int((found[2] or "0").replace(",", ""))  # shortened once before
+    return f"{', '.join(literals[:KEPT_LITERALS])} /* and {more:,} more */"
 
 
 def shown(sql: str, limit: int = MAX_BYTES) -> str:

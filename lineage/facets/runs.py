@@ -24,6 +24,8 @@ from lineage.facets.custom import LakehouseDagsterRunFacet
 from lineage.facts import AssetRun, RunFacts
 from lineage.naming import PRODUCER
 
+METRICS_FACT = "column_metrics"
+"""Fact of an asset that has a facet of its own: column → counted values."""
 ENGINES = {"dagster": "Dagster", "dbt-core": "dbt", "dbt-duckdb": "dbt-duckdb", "duckdb": "DuckDB"}
 """Packages whose versions are told → the engine's name."""
 
@@ -63,7 +65,7 @@ def asset_run_facets(asset: AssetRun, job: Job, facts: RunFacts, catalog: Catalo
         attempt=asset.attempt,
         partition=asset.partition,
         up_to_date=asset.up_to_date,
-        facts=dict(asset.facts),
+        facts={name: value for name, value in asset.facts.items() if name != METRICS_FACT},
         producer=PRODUCER,
     )
     parent = parent_run.ParentRunFacet(

@@ -192,6 +192,8 @@ def test_ten_thousand_file_names_are_cut_out_before_anybody_parses_them():
     assert "'one', 'two'" in short
     assert lineage(sql) == {"a": "x.a IDENTITY, x.e ?FILTER"}
     assert shown(sql) == short
+    twenty = ", ".join(f"'{number}'" for number in range(20))
+    assert without_lists(f"x in ({twenty} /* and 9,980 more */)") == "x in ('0', '1', '2' /* and 9,997 more */)"
 
 
 def test_apostrophes_in_comments_and_names_hide_no_list():

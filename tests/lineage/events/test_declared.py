@@ -9,6 +9,7 @@ import pytest
 
 from ingestion import ledger_export
 from lakehouse.dbt.runner import raw_invoke
+from lakehouse.settings import Settings
 from lineage import declared as module
 from lineage.catalog import Catalog, Transformed
 from lineage.names import Column, Dataset, Field
@@ -152,6 +153,23 @@ def test_an_ephemeral_model_is_seen_through(manifest, settings):
         "lakehouse.curated.fact_bioreactor_batch_stats",
         "lakehouse.intermediate.int_bioreactor_downsample_5m",
     ]
+
+
+def test_the_same_code_on_servers_is_the_same_graph_in_other_places(manifest, tmp_path):
+    servers = Settings(
+        _env_file=None,
+        data_dir=tmp_path,
+        lake_url="s3://lake/team",
+        state_url="postgresql://u:p@state/state",
+        marts_url="postgresql://u:secret@postgres-marts:5433/serving",
+    )
+    made = module.catalog(manifest, servers)
+    assert made.jobs["raw_bioreactor_data"].inputs == (Dataset("s3://lake", "team/raw/bioreactor/*.parquet"),)
+    assert made.jobs["stg_bioreactor"].inputs[0] == Dataset("s3://lake", "team/raw/bioreactor")
+    mart = Dataset("postgres://postgres-marts:5433", "serving.marts.mart_bioreactor_overview")
+    assert made.jobs["exposure.bioreactor_overview"].inputs == (mart,)
+    assert made.datasets[mart].source_uri == "postgres://postgres-marts:5433/serving"
+    assert "secret" not in str(made)
 
 
 def test_the_version_changes_with_what_is_declared_and_not_with_what_builds_give(manifest, settings, declared):

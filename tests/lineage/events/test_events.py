@@ -204,6 +204,7 @@ def test_dagsters_side_is_told_with_a_link_to_the_runs_page(declared):
     }  # fmt: skip
     assert (told["up_to_date"], told["url"]) == (True, f"http://127.0.0.1:3000/runs/{RUN}")
     assert told["catalog_version"] == declared.version
+    assert told["facts"] == {"full_refresh": False}  # counts per column have a facet of their own
     assert told["versions"]["dbt"].startswith("1.11")
     assert facets(start)["nominalTime"]["nominalStartTime"] == "2026-11-21T02:00:00.000Z"
     assert facets(start)["nominalTime"]["nominalEndTime"] == "2026-11-22T02:00:00.000Z"
