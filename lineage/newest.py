@@ -43,11 +43,12 @@ select o.body from data_platform.lineage_outbox o
 where o.event_id in (
     select found.event_id from picked cross join lateral (
         select event_id from data_platform.lineage_outbox e
-        where e.job = picked.job and e.order_key = picked.order_key
+        where e.job = picked.job and e.order_key = picked.order_key offset 0 -- keeps the planner from reading all
     ) found
     union all
     select max(event_id) from data_platform.lineage_outbox
-    where kind = 'dataset' group by body -> 'dataset' ->> 'namespace', body -> 'dataset' ->> 'name'
+    where job = '' and kind = 'dataset' -- a dataset event has no job
+    group by body -> 'dataset' ->> 'namespace', body -> 'dataset' ->> 'name'
 )
 order by o.event_id
 """

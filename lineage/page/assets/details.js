@@ -44,7 +44,7 @@ function checksSection(dataset) {
   const failed = failedChecks(dataset);
   const list = el("ul", { class: "checks" });
   for (const [name, passed, column, severity] of [...dataset.checks].sort((a, b) => a[1] - b[1])) {
-    list.append(el("li", { class: passed ? "" : "bad" }, el("b", {}, passed ? "✓ " : "✕ "), name,
+    list.append(el("li", { class: passed ? "" : "bad" }, el("b", {}, passed ? "✓" : "✕"), el("span", {}, name),
       el("small", {}, [column && !name.includes(column) ? ` ${column}` : "", !passed && severity ? ` ${severity}` : ""].join(""))));
   }
   const title = failed ? `Checks: ${failed} of ${dataset.checks.length} failed` : `Checks: ${dataset.checks.length} passed`;

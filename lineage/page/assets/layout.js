@@ -1,6 +1,6 @@
 // Where everything stands: Graphviz lays out boxes that hold no text, so that no foreign text passes through its language.
 
-const WIDE = 186, HIGH = 46, LINE = 16, ROW = 24, ROOM = WIDE - 36;
+const WIDE = 170, HIGH = 46, LINE = 16, ROW = 24, ROOM = WIDE - 34;
 const NARROW = 152; // of a box where there are many
 const MANY = 60; // with more tables than this a box is one line high, so that 200 can still be read at once
 const SVG = "http://www.w3.org/2000/svg";
@@ -103,7 +103,7 @@ const inches = (points) => (points / 72).toFixed(3);
 function tablesSource(shown, edges, compact) {
   const text = [
     "digraph lineage {",
-    `rankdir=LR; nodesep=${compact ? 0.07 : 0.15}; ranksep=${compact ? 0.32 : 0.55}; bgcolor="transparent"; pad=0;`,
+    `rankdir=LR; nodesep=${compact ? 0.07 : 0.15}; ranksep=${compact ? 0.32 : 0.42}; bgcolor="transparent"; pad=0;`,
     `node [shape=box, fixedsize=true, label="", width=${inches(compact ? NARROW : WIDE)}]; edge [arrowsize=0.7];`,
   ];
   const columns = ranks(shown);
@@ -136,7 +136,7 @@ function tablesSource(shown, edges, compact) {
 function columnsSource(tables, edges) {
   const text = [
     "digraph columns {",
-    `rankdir=LR; nodesep=0.3; ranksep=1.1; bgcolor="transparent"; pad=0; node [shape=plain]; edge [arrowsize=0.7];`,
+    `rankdir=LR; nodesep=0.3; ranksep=0.8; bgcolor="transparent"; pad=0; node [shape=plain]; edge [arrowsize=0.7];`,
   ];
   for (const [number, columns] of tables) {
     const label = data.datasets[number].label;

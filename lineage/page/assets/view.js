@@ -3,7 +3,7 @@
 const canvas = document.getElementById("canvas");
 const stage = document.getElementById("stage");
 const note = document.getElementById("note");
-const FAR = 0.62, READABLE = 0.5, NEAREST = 2.5;
+const FAR = 0.62, READABLE = 0.62, NEAREST = 2.5;
 const camera = { x: 0, y: 0, k: 1 };
 let content = { x: 0, y: 0, width: 1, height: 1 };
 
