@@ -26,12 +26,15 @@ with recursive jobs(job) as (
     union all
     select (select o.job from data_platform.lineage_outbox o where o.job > jobs.job order by o.job limit 1)
     from jobs where jobs.job is not null
-), picked(job, order_key) as (
-    select jobs.job, newest.order_key
+), newest as (
+    select jobs.job, found.event_id, found.order_key
     from jobs cross join lateral (
-        select order_key from data_platform.lineage_outbox o
+        select event_id, order_key from data_platform.lineage_outbox o
         where o.job = jobs.job order by event_id desc limit %(events)s
-    ) newest
+    ) found
+), whole as (
+    -- runs of which all events are needed: the oldest of the newest may be cut, the last good one may be older
+    (select distinct on (job) job, order_key from newest order by job, event_id)
     union
     select jobs.job, good.order_key
     from jobs cross join lateral (
@@ -41,9 +44,11 @@ with recursive jobs(job) as (
 )
 select o.body from data_platform.lineage_outbox o
 where o.event_id in (
-    select found.event_id from picked cross join lateral (
+    select event_id from newest
+    union all
+    select found.event_id from whole cross join lateral (
         select event_id from data_platform.lineage_outbox e
-        where e.job = picked.job and e.order_key = picked.order_key offset 0 -- keeps the planner from reading all
+        where e.job = whole.job and e.order_key = whole.order_key offset 0 -- keeps the planner from reading all
     ) found
     union all
     select max(event_id) from data_platform.lineage_outbox
