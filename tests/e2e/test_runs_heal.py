@@ -58,7 +58,7 @@ def test_a_killed_run_is_failed_by_the_next_one_which_succeeds(platform):
     done = platform.call("run")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "had died and is now marked failed" in done.stderr
-    assert time.monotonic() - began < 60
+    assert time.monotonic() - began < 150, "it waited for nobody: what the dead one held is free"
     assert platform.query("select count(*) as n from curated.dim_batch") == [{"n": 6}]
 
 

@@ -65,7 +65,7 @@ def _alive(pid: int) -> bool:
         return False
 
 
-def _wait_until(condition, seconds: float = 10) -> None:
+def _wait_until(condition, seconds: float = 30) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
@@ -221,14 +221,14 @@ def test_a_service_that_dies_again_and_again_is_started_later_each_time(watching
 
 def test_a_service_that_hangs_is_started_again(watching, monkeypatch):
     _, _, house = watching
-    monkeypatch.setattr(supervisor, "HANG_SECONDS", 1.0)
+    monkeypatch.setattr(supervisor, "HANG_SECONDS", 3.0)
     monkeypatch.setattr(supervisor.Watch.__init__, "__defaults__", (0.2,))
     os.kill(house.pid("web"), signal.SIGKILL)  # its successor is asked every 0.2 s
     _wait_until(lambda: len(house.alerts) == 1)
     former = house.pid("web")
     os.kill(former, signal.SIGSTOP)
-    _wait_until(lambda: len(house.alerts) == 2, 20)
-    assert "has not worked for 1 s (It does not answer: timed out)" in house.alerts[1]
+    _wait_until(lambda: len(house.alerts) == 2)
+    assert "has not worked for 3 s (It does not answer: timed out)" in house.alerts[1]
     assert not _alive(former)
 
 
@@ -318,7 +318,7 @@ running.watch()
     began = time.monotonic()
     with record.only_one(settings):
         assert record.end_leftovers(settings) == ["web"]
-    assert time.monotonic() - began < record.LEFTOVER_SECONDS + 2
+    assert time.monotonic() - began < record.LEFTOVER_SECONDS + 10
     _wait_until(lambda: not _alive(child) and not _alive(grandchild))
 
 

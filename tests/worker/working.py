@@ -109,7 +109,7 @@ class Working:
             )
             return cursor.fetchone()[0]
 
-    def wait_for(self, prefix: str, batches: int = 1, seconds: float = 60) -> None:
+    def wait_for(self, prefix: str, batches: int = 1, seconds: float = 120) -> None:
         """Wait until the mart holds so many batches of this prefix."""
         until(lambda: self.served(prefix) >= batches, seconds, f"{batches} of {prefix} in the mart", every=0.01)
 

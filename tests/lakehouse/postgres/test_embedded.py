@@ -90,7 +90,7 @@ def test_many_processes_that_come_and_go_at_once_never_miss_the_server(settings)
         user_process(settings, f"import sys\nsys.path.insert(0, {str(Path(__file__).parent)!r})\n{body}")
         for _ in range(6)
     ]
-    results = [(user.communicate(timeout=60), user.returncode) for user in users]
+    results = [(user.communicate(timeout=200), user.returncode) for user in users]
     assert [code for _, code in results] == [0] * 6, results
     assert not embedded.status(settings).running
 
@@ -127,7 +127,7 @@ def test_ctrl_c_in_the_terminal_reaches_the_command_and_not_the_server(prepared)
     assert command.stdout.readline() == "in\n"
     assert command.stdout.readline() == "waiting\n"
     os.killpg(command.pid, signal.SIGINT)
-    out, err = command.communicate(timeout=20)
+    out, err = command.communicate(timeout=60)
     assert out == "still there\nout\n", err
     assert not embedded.status(prepared).running
 

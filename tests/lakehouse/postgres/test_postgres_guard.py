@@ -25,7 +25,7 @@ def guarded(prepared):
         yield settings, guard, back
 
 
-def _until(condition, seconds: float = 20) -> None:
+def _until(condition, seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
@@ -63,12 +63,13 @@ def test_a_session_busy_with_a_statement_does_not_delay_the_new_server(guarded):
         ended.set()
 
     threading.Thread(target=work).start()
-    _until(lambda: _execute(settings, "select 1 from pg_stat_activity where query like 'do $$ begin%'"))
+    under_way = "select 1 from pg_stat_activity where state = 'active' and query like 'do $$ begin%'"
+    _until(lambda: _execute(settings, under_way))
     began = time.monotonic()
     os.kill(embedded.status(settings).pid, signal.SIGKILL)
     _until(lambda: back)
-    assert time.monotonic() - began < 10
-    assert ended.wait(5), "the session of the dead server is gone"
+    assert time.monotonic() - began < 40, "the statement itself takes minutes"
+    assert ended.wait(20), "the session of the dead server is gone"
 
 
 def test_a_server_that_hangs_is_killed_and_started_again(guarded, monkeypatch):
