@@ -20,6 +20,7 @@ from typing import Any
 from benchmarks import (
     file_latency,
     idle_cost,
+    lineage_cost,
     lineage_drain,
     lineage_events,
     new_file,
@@ -45,6 +46,7 @@ MEASURES: dict[str, Callable[[Options], Outcome]] = {
     "publish_5m": publish_5m.measure,
     "file_latency": file_latency.measure,
     "restart_time": restart_time.measure,
+    "lineage_cost": lineage_cost.measure,
     "lineage_drain": lineage_drain.measure,
     "lineage_events": lineage_events.measure,
 }
@@ -56,6 +58,7 @@ PURPOSES = {
     "file_latency": "from a file's drop to the mart under lakehouse up, idle and beside a run over --rows rows",
     "restart_time": "stop and start of everything; each service after kill -9",
     "idle_cost": "lakehouse up with nothing to do: processor time and memory of each process",
+    "lineage_cost": "processor time of mapping a run to lineage: small, warm, and over millions of rows",
     "lineage_events": "events made from a run's facts; columns of the models from their SQL",
     "lineage_drain": "10,000 waiting lineage events delivered beside a bare client with as many connections",
     "publish_5m": "a mart of 5 million rows beside psql \\copy of the same rows",

@@ -68,8 +68,12 @@ def map_ended_runs(instance: DagsterInstance, settings: Settings) -> int:
 
 def map_here(settings: Settings) -> int:
     """For a command that has executed runs and has told how they came out. Raises nothing."""
-    with DagsterInstance.get() as instance:
-        return try_to_map(instance, settings)
+    try:
+        with DagsterInstance.get() as instance:
+            return try_to_map(instance, settings)
+    except Exception as error:  # the instance could not be opened, or closed
+        log.info("Ended runs are mapped to lineage later: %s", error)
+        return 0
 
 
 def try_to_map(instance: DagsterInstance, settings: Settings) -> int:

@@ -178,7 +178,13 @@ def test_an_empty_drop_zone_says_nothing_about_data(platform):
 def test_a_retry_is_an_attempt_of_its_own(sampled):
     with held(sampled) as holder:
         child = begun(
-            sampled, "Trying again in", "--accept-stale", "--retry-delay", "1", LAKEHOUSE_LOCK_TIMEOUT_SECONDS="1"
+            sampled,
+            "Trying again in",
+            "--accept-stale",
+            "--full-refresh",
+            "--retry-delay",
+            "1",
+            LAKEHOUSE_LOCK_TIMEOUT_SECONDS="1",
         )
         holder.kill()
         assert child.wait(120) == 0, child.stderr.read()
