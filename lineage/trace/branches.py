@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from lakehouse.errors import DataError
 from lineage.trace.expressions import (
@@ -18,6 +18,7 @@ from lineage.trace.expressions import (
     aggregate_kind,
     chosen_by_window,
     conjuncts,
+    group_of,
     kept_one_of_group,
     leaf_column,
     leaves_of,
@@ -176,7 +177,9 @@ class _Reader:
         """Lists of constants are one branch, whose columns cannot be followed (nor need to be)."""
         if len(branches) < 2 or any(branch.leaves or branch.opens for branch in branches):
             return branches
-        return [Branch({name: Value(None, "a list of constants", "constant") for name in branches[0].columns})]
+        return [
+            Branch({name: Value(None, "a list of constants", "constant", depends=()) for name in branches[0].columns})
+        ]
 
     def _leaf(self, relation: Relation) -> Branch:
         if relation not in self._schemas:
@@ -206,6 +209,7 @@ class _Reader:
                 self._join(source, names, before, frozenset(part.leaves), result)
         if (where := tree.args.get("where")) is not None:
             self._where(where.this, names, result)
+        names.group = group_of(tree, names)
         result.columns, values = project(tree, names)
         if (qualify := tree.args.get("qualify")) is not None:
             names.projected = values
@@ -218,7 +222,7 @@ class _Reader:
         if aggregate_kind(tree) and (choice := kept_one_of_group(tree, names)) is not None:
             result.choices.append(choice)
         if tree.args.get("having") is not None:
-            result.dropped.append(Dropped(text(tree.args["having"].this), "group"))
+            result.dropped.append(Dropped(text(tree.args["having"].this), "unclear", names.group))
         if any(item.is_star for item in tree.expressions):
             result.opens = next((part.opens for part in parts if part.opens), "")
         return result
@@ -245,6 +249,8 @@ class _Reader:
             parts.append(exp.EQ(this=exp.column(column.name, left), expression=exp.column(column.name, source.alias)))
         for part in parts:
             value = resolve(part, names)
+            if value.expr is None and side == "LEFT" and not own:
+                continue  # constants beside rows that all stay
             if value.expr is None:
                 self._drop(part, value, result)
             else:
@@ -287,8 +293,8 @@ class _Reader:
 
     @staticmethod
     def _drop(part: Expr, value: Value, result: Branch) -> None:
-        why = {"aggregate": "group", "constant": "group", "window": "choice"}.get(value.kind, "unclear")
-        result.dropped.append(Dropped(text(part)[:200], why))  # type: ignore[arg-type]
+        why: Literal["choice", "unclear"] = "choice" if value.kind == "window" else "unclear"
+        result.dropped.append(Dropped(text(part)[:200], why, value.depends))
 
     @staticmethod
     def _distinct_on(tree: Select, on: Expr, names: Names, result: Branch) -> None:

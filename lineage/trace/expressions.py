@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from lineage.trace.functions import AGGREGATES, KEEPS_LARGEST
 from lineage.trace.values import Branch, Choice, Kind, Relation, Schemas, Value
 
 if TYPE_CHECKING:
@@ -17,19 +18,6 @@ if TYPE_CHECKING:
 
 META_COLUMNS = frozenset({"_source_file", "_file_row_number", "_arrival_seq", "_ingested_at", "_batch_id"})
 """Columns that say where a row came from; an incremental model filters on them to read what arrived."""
-
-_AGGREGATES = (
-    "any_value approx_count_distinct approx_quantile approx_top_k arbitrary arg_max arg_max_null arg_max_nulls_last "
-    "arg_min arg_min_null arg_min_nulls_last argmax argmin array_agg avg bit_and bit_or bit_xor bitstring_agg bool_and "
-    "bool_or corr count count_if count_star countif covar_pop covar_samp entropy favg first fsum group_concat "
-    "histogram histogram_exact kahan_sum kurtosis kurtosis_pop last list listagg mad max max_by mean median min min_by "
-    "mode product quantile quantile_cont quantile_disc regr_avgx regr_avgy regr_count regr_intercept regr_r2 "
-    "regr_slope regr_sxx regr_sxy regr_syy reservoir_quantile sem skewness stddev stddev_pop stddev_samp string_agg "
-    "sum sum_no_overflow sumkahan var_pop var_samp variance"
-)
-AGGREGATES = frozenset(_AGGREGATES.split())
-"""DuckDB's aggregate functions; the parser does not know all of them as such."""
-KEEPS_LARGEST = {"arg_max": True, "arg_max_null": True, "max_by": True, "arg_min": False, "arg_min_null": False}
 
 
 @dataclass
@@ -40,12 +28,14 @@ class Names:
         sources: alias → what it gives.
         schemas: relations that exist.
         common: names of common table expressions.
+        group: what one row of the SELECT is determined by, where it has aggregates; None where that is not known.
         projected: the SELECT's own output columns, which DuckDB lets later expressions use.
     """
 
     sources: dict[str, Branch]
     schemas: Schemas
     common: frozenset[str] = frozenset()
+    group: tuple[Expr, ...] | None = None
     projected: dict[str, Value] = field(default_factory=dict)
 
     def column(self, name: str, table: str = "") -> Value | None:
@@ -144,28 +134,42 @@ def resolve(tree: Expr, names: Names) -> Value:
         elements = None
         if isinstance(tree, exp.ArrayAgg) and not isinstance(tree.this, exp.Order | exp.Distinct):
             elements = _replaced(tree.this, names).expr
-        return Value(None, text(tree), "aggregate", elements=elements)
+        return Value(None, text(tree), "aggregate", elements=elements, depends=names.group)
     if kind == "subquery":
         return _membership(tree, names)
     return _replaced(tree, names)
 
 
 def _replaced(tree: Expr, names: Names) -> Value:
-    """Columns replaced by their values; the first that has none stands for the whole."""
+    """Columns replaced by their values; where one has none, what the whole follows from is gathered."""
     from sqlglot import exp
 
     copy = tree.copy()
     if isinstance(copy, exp.Column):
         return _column(copy, names)
+    found: list[tuple[Column, Value]] = []
     for column in list(copy.find_all(exp.Column)):
         if _is_local(column):
             continue
-        value = _column(column, names)
-        if value.expr is None:
-            elements = value.elements if _only_passes_on(copy, column) else None
-            return Value(None, value.why, value.kind, elements=elements)
-        column.replace(_bracketed(value.expr))
-    return Value(copy)
+        found.append((column, _column(column, names)))
+    lost = [(column, value) for column, value in found if value.expr is None]
+    if not lost:
+        for column, value in found:
+            if value.expr is not None:
+                column.replace(_bracketed(value.expr))
+        return Value(copy)
+    column, first = next((item for item in lost if item[1].kind == "window"), lost[0])
+    depends: list[Expr] | None = []
+    for _, value in found:
+        parts = (value.expr,) if value.expr is not None else value.depends
+        depends = None if parts is None or depends is None else [*depends, *parts]
+    return Value(
+        None,
+        first.why,
+        first.kind,
+        elements=first.elements if _only_passes_on(copy, column) else None,
+        depends=None if depends is None else tuple(depends),
+    )
 
 
 def _column(column: Column, names: Names) -> Value:
@@ -261,6 +265,35 @@ def project(tree: Select, names: Names) -> tuple[dict[str, Value], dict[str, Val
             columns[item.alias_or_name.lower() or text(item)] = resolve(inner, names)
         names.projected = columns
     return columns, columns
+
+
+def group_of(tree: Select, names: Names) -> tuple[Expr, ...] | None:
+    """What a row of a SELECT with aggregates is determined by; None where it has none, or that cannot be followed."""
+    from sqlglot import exp
+
+    group = tree.args.get("group")
+    if group is None:
+        return () if aggregate_kind(tree) == "aggregate" else None
+    if any(group.args.get(name) for name in ("cube", "rollup", "grouping_sets", "totals")):
+        return None
+    outputs = [item.unalias() for item in tree.expressions]
+    named = {item.alias.lower(): item.unalias() for item in tree.expressions if item.alias}
+    if group.args.get("all"):
+        keys = [item for item in outputs if aggregate_kind(item) is None]
+    else:
+        keys = []
+        for item in group.expressions:
+            if isinstance(item, exp.Literal) and not item.is_string:
+                keys.append(outputs[int(item.this) - 1])
+            elif isinstance(item, exp.Column) and not item.table and names.column(item.name) is None:
+                keys.append(named.get(item.name.lower(), item))
+            else:
+                keys.append(item)
+    for alias, item in named.items():  # DuckDB lets an expression name an output column that stands before it
+        if aggregate_kind(item) is None:
+            names.projected.setdefault(alias, resolve(item, names))
+    values = [resolve(item, names).expr for item in keys]
+    return None if any(value is None for value in values) else tuple(value for value in values if value is not None)
 
 
 def _star(star: Expr, names: Names) -> Iterator[tuple[str, Value]]:

@@ -146,10 +146,13 @@ class _Planner:
         superset = self._reasons()
         keys = dict(direct[leaf])
         joins: list[Joined] = []
-        if missing := followed - set(keys):
+        missing = followed - set(keys)
+        if forced := self._narrowing(leaf, superset):
+            joins = self._way(leaf, forced)
+        if missing:
             wanted = {other for other in branch.leaves if missing & set(direct[other])}
             wanted |= {other for key in missing & set(mixed) for other in leaves_of(mixed[key])}
-            joins = self._way(leaf, wanted - {leaf})
+            joins = self._way(leaf, (wanted | forced) - {leaf})
             for joined in joins:
                 keys = {**direct[joined.leaf], **keys}
             inside = {leaf, *(joined.leaf for joined in joins)}
@@ -241,6 +244,23 @@ class _Planner:
         here = next((side for side in sides if leaves_of(side) == {leaf}), None)
         return here is not None and any(here in same for same in self._same.values())
 
+    def _narrowing(self, leaf: str, superset: list[str]) -> set[str]:
+        """Leaves whose join says more about a leaf's rows than the keys do, such as ``valid_from <= at``."""
+        found: set[str] = set()
+        todo = [leaf]
+        while todo:
+            here = todo.pop()
+            for item in self._joining:
+                if here not in item.into or self._covered(item, here):
+                    continue
+                if unnests(item.expr):
+                    superset.append(f"this condition was not applied: {text(item.expr)}")
+                    continue
+                others = leaves_of(item.expr) - found - {leaf, here}
+                found |= others
+                todo += others
+        return found
+
     def _way(self, leaf: str, wanted: set[str]) -> list[Joined]:
         """Relations to join to a leaf so that the wanted ones are among them; the nearest first."""
         joins: list[Joined] = []
@@ -278,15 +298,26 @@ class _Planner:
         on = (*(item.expr for item in conditions), *self._alone(leaf))
         return Joined(leaf, self._branch.leaves[leaf], outer, on)
 
+    def _known(self, depends: tuple[Expr, ...] | None) -> bool:
+        return depends is not None and all(_determined(self._same, item) for item in depends)
+
     def _reasons(self) -> list[str]:
         reasons = [f"{key} is {why}" for key, why in self._lost.items()]
         told = len(self._branch.choices)  # what was kept can then be told row by row
         for item in self._branch.dropped:
             if item.why == "choice" and (told := told - 1) < 0:
                 reasons.append(f"one of several was kept by {item.text}")
-            elif item.why == "unclear":
+            elif item.why == "unclear" and not self._known(item.depends):
                 reasons.append(f"this condition was not applied: {item.text}")
         return reasons
+
+
+def _determined(same: Mapping[str, Sequence[Expr]], expr: Expr) -> bool:
+    """Whether an expression's value follows from the keys."""
+    from sqlglot import exp
+
+    known = [item for items in same.values() for item in items]
+    return expr.unnest() in known or all(column in known for column in expr.find_all(exp.Column))
 
 
 def unnests(expr: Expr) -> bool:

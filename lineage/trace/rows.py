@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from lineage.trace.expressions import leaves_of
 from lineage.trace.reach import Reach, unnests
 from lineage.trace.values import Relation
 
@@ -38,7 +40,11 @@ def rows_sql(source: str, reaches: Sequence[Reach], demand: str, literals: Mappi
     """
     if len(reaches) == 1 and not reaches[0].joins:
         return f"SELECT {reaches[0].leaf}.* FROM {source} AS {reaches[0].leaf}{_where(reaches[0], demand, literals)}"
-    numbered = f"WITH numbered AS MATERIALIZED (SELECT *, row_number() OVER () AS {NUMBER} FROM {source})"
+    inside = f"SELECT * FROM {source}"
+    if len(reaches) == 1:  # what its own columns say already narrows the rows that are joined
+        alone = {key: expr for key, expr in reaches[0].keys.items() if leaves_of(expr) == {reaches[0].leaf}}
+        inside = rows_sql(source, [replace(reaches[0], keys=alone, joins=())], demand, literals)
+    numbered = f"WITH numbered AS MATERIALIZED (SELECT *, row_number() OVER () AS {NUMBER} FROM ({inside}))"
     found = " OR ".join(f"{NUMBER} IN ({_numbers(reach, demand, literals)})" for reach in reaches)
     return f"{numbered} SELECT * EXCLUDE ({NUMBER}) FROM numbered WHERE {found}"
 

@@ -42,6 +42,7 @@ class Value:
         kind: what stands in the way.
         elements: for ``list(x)``: x, so that unnesting it leads back to the rows.
         window: for a window function: itself, over leaves' columns.
+        depends: where ``expr`` is None: what its value follows from, e.g. the keys of its group; None: not known.
     """
 
     expr: Expr | None
@@ -49,6 +50,7 @@ class Value:
     kind: Kind = "unknown"
     elements: Expr | None = None
     window: Expr | None = None
+    depends: tuple[Expr, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -70,12 +72,14 @@ class Dropped:
 
     Attributes:
         text: as SQL.
-        why: ``incremental`` (which rows one build looked at), ``group`` (about a whole group, which is there as its
-            row is), ``choice`` (one row of several was kept) or ``unclear``.
+        why: ``incremental`` (which rows one build looked at), ``choice`` (one row of several was kept) or ``unclear``.
+        depends: what it follows from, see :class:`Value`: where the traced key says all of that, the condition held
+            for everything found, as it did for the traced row.
     """
 
     text: str
-    why: Literal["incremental", "group", "choice", "unclear"]
+    why: Literal["incremental", "choice", "unclear"]
+    depends: tuple[Expr, ...] | None = None
 
 
 @dataclass(frozen=True)

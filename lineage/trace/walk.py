@@ -166,7 +166,7 @@ class Walker:
 
     def _find(self, source: str, reaches: list[Reach], demand: _Demand) -> str:
         table = f"trace_{next(self._numbers)}"
-        self._connection.execute(f"CREATE TEMP TABLE {table} AS {self._rows(source, reaches, demand)}", [])
+        self._connection.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS {self._rows(source, reaches, demand)}", [])
         return table
 
     def _rows(self, source: str, reaches: list[Reach], demand: _Demand) -> str:
@@ -204,7 +204,7 @@ class Walker:
             return None
         name = f"demand_{next(self._numbers)}"
         listed = ", ".join(quoted(column) for column in wanted)
-        self._connection.execute(f"CREATE TEMP TABLE {name} AS SELECT DISTINCT {listed} FROM {table}")
+        self._connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS SELECT DISTINCT {listed} FROM {table}")
         values: dict[str, list[Any]] = {}
         counts: dict[str, int] = {}
         for column in wanted:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 
 import pytest
-from small_lake import START, by_name, interleaved, numbers, series, staging
+from platforms import CLI
+from small_lake import MART, START, by_name, interleaved, numbers, series, staging
 
 from lakehouse.errors import ConfigError, DataError
 
@@ -30,6 +33,7 @@ def test_a_row_leads_to_the_positions_that_the_file_itself_shows(lake):
     ]
 
 
+@pytest.mark.prove
 def test_the_ledger_s_facts_stand_beside_each_file(lake):
     lake.drop("B001.parquet", series("ph", 10))
     lake.run()
@@ -62,6 +66,7 @@ def test_readings_delivered_again_are_found_and_told_apart_and_the_counts_add_up
     assert {name: item.not_counted for name, item in files.items()} == left_out
 
 
+@pytest.mark.prove
 def test_two_files_of_one_batch_are_both_found_and_no_other_is_opened(lake):
     lake.drop("B001.parquet", series("ph", 12))
     lake.drop("B001-late.parquet", series("ph", 7, first=12))
@@ -108,6 +113,7 @@ def test_a_corrected_file_that_is_not_built_yet_is_not_taken_for_what_the_row_wa
     assert (item.where, numbers(item), item.warnings) == ("drop zone", [4, 5, 6], [])
 
 
+@pytest.mark.prove
 def test_a_file_changed_in_the_lake_is_read_from_its_kept_copy_as_long_as_there_is_one(lake):
     lake.drop("B001.parquet", series("ph", 10))
     lake.run()
@@ -122,6 +128,7 @@ def test_a_file_changed_in_the_lake_is_read_from_its_kept_copy_as_long_as_there_
     assert any("cannot be shown" in warning for warning in item.warnings)
 
 
+@pytest.mark.prove
 def test_a_file_deleted_from_the_drop_zone_is_read_from_its_kept_copy(lake):
     lake.drop("B001.parquet", interleaved(series("ph", 8), series("do", 8)))
     lake.drop("B002.parquet", series("ph", 8, batch="B002"))
@@ -133,6 +140,7 @@ def test_a_file_deleted_from_the_drop_zone_is_read_from_its_kept_copy(lake):
     assert (item.where, numbers(item), item.warnings) == ("kept copy", expected, ["gone from the drop zone"])
 
 
+@pytest.mark.prove
 def test_a_file_of_the_same_batch_that_came_later_is_said_to_be_missing_from_the_row(lake):
     lake.drop("B001.parquet", series("ph", 8))
     lake.run()
@@ -142,6 +150,7 @@ def test_a_file_of_the_same_batch_that_came_later_is_said_to_be_missing_from_the
     assert [warning.partition(" holds")[0] for warning in item.warnings] == ["raw/bioreactor/B001-late.parquet"]
 
 
+@pytest.mark.prove
 def test_several_rows_are_traced_together_when_asked_for_and_refused_otherwise(lake):
     lake.drop("B001.parquet", interleaved(series("ph", 8), series("do", 8)))
     lake.run()
@@ -154,6 +163,7 @@ def test_several_rows_are_traced_together_when_asked_for_and_refused_otherwise(l
     assert numbers(by_name(found)["B001.parquet"]) == list(range(16))
 
 
+@pytest.mark.prove
 def test_what_is_shared_with_other_rows_is_counted_apart(lake):
     lake.drop("B001.parquet", interleaved(series("ph", 10), series("do", 10)))
     lake.run()
@@ -166,6 +176,7 @@ def test_what_is_shared_with_other_rows_is_counted_apart(lake):
     }
 
 
+@pytest.mark.prove
 def test_any_model_can_be_traced_and_the_result_is_plain_json(lake):
     lake.drop("B001.parquet", series("ph", 10))
     lake.run()
@@ -202,3 +213,32 @@ def test_what_is_not_there_is_answered_with_what_comes_near(lake):
             lake.trace(*keys, **options)
         assert said in str(refused.value)
     assert lake.trace("avg_value=4.5", f"batch_start={START}").start.rows == 1
+
+
+@pytest.mark.prove
+def test_models_that_left_no_sql_are_compiled_and_the_command_prints_the_same(lake):
+    lake.drop("B001.parquet", interleaved(series("ph", 10), series("do", 10)))
+    lake.run()
+    before = lake.trace(*ROW).as_json()
+    lake.execute("TRUNCATE data_platform.lineage_models")
+    assert lake.trace(*ROW).as_json() == before
+    arguments = [part for key in ROW for part in ("--key", key)]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("LAKEHOUSE_")} | {
+        "LAKEHOUSE_DATA_DIR": str(lake.settings.data_path),
+        "LAKEHOUSE_POSTGRES_PORT": str(lake.settings.postgres_port),
+        "LAKEHOUSE_DUCKDB_MEMORY_LIMIT": "1GB",
+        "LAKEHOUSE_DUCKDB_THREADS": "2",
+    }
+
+    def call(*options: str) -> subprocess.CompletedProcess[str]:
+        command = [str(CLI), "trace", MART, *options]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
+
+    printed = call(*arguments, "--json")
+    assert printed.returncode == 0, printed.stderr
+    assert json.loads(printed.stdout) == json.loads(json.dumps(before, default=str))
+    told = call(*arguments)
+    assert "• raw/bioreactor/B001.parquet  10 rows\n" in told.stdout
+    assert "rows 0–18 every 2nd\n" in told.stdout
+    assert told.stdout.endswith("These are exactly the rows that it was made of.\n")
+    assert [call("--key", "batch_id=B001").returncode, call("--key", "batch_id=B9").returncode] == [2, 3]
