@@ -60,7 +60,8 @@ def bi_url(settings: Settings) -> str:
 def marts_dsn(settings: Settings) -> str:
     """Keyword/value conninfo of the marts for DuckDB's ATTACH. External: may hold the password, do not print it.
 
-    Values are escaped by backslashes, not quoted, so that it can stand between single quotes in SQL.
+    Values are escaped by backslashes, not quoted, so that it can stand between single quotes in SQL
+    once its own are doubled.
     """
     if settings.embedded_postgres:
         values = {

@@ -73,7 +73,9 @@ def daemon(settings: Settings, since: datetime | None = None) -> None:
     """
     page = f"http://{settings.webserver_host}:{settings.webserver_port}/graphql"
     answer = _http(page, json.dumps({"query": DAEMONS}).encode())
-    oldest = max(time.time() - DAEMON_SILENT_SECONDS, since.timestamp() if since else 0.0)
+    now, began = time.time(), since.timestamp() if since else 0.0
+    # A beginning in the future is one from before the clock was set back: nothing comes after it.
+    oldest = max(now - DAEMON_SILENT_SECONDS, began if began <= now else 0.0)
     try:
         statuses = answer["data"]["instance"]["daemonHealth"]["allDaemonStatuses"]
     except (KeyError, TypeError) as error:

@@ -153,7 +153,8 @@ def failing_rows(settings: Settings, target: str, outcomes: Sequence[NodeOutcome
     examples: dict[str, list[dict[str, Any]]] = {}
     with open_duckdb(settings, settings.warehouse, read_only=True) as warehouse:
         if target == "postgres":
-            warehouse.execute(f"attach '{marts_dsn(settings)}' as marts (type postgres, read_only)")
+            dsn = marts_dsn(settings).replace("'", "''")
+            warehouse.execute(f"attach '{dsn}' as marts (type postgres, read_only)")
         for item in failed:
             result = warehouse.execute(f"select * from ({item.compiled_code}) limit {MAX_EXAMPLES}")
             columns = [column[0] for column in result.description]
