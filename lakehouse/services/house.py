@@ -44,7 +44,7 @@ class House:
         self._guard: PostgresGuard | None = None
         self._services: Sequence[dict[str, Any]] = ()
         self._writing = threading.Lock()
-        self._disk_is_low = False
+        self._disk_is_low: bool | None = None  # not looked yet; an earlier `lakehouse up` may have left an alert
         logs.folder(settings).mkdir(parents=True, exist_ok=True)
 
     @contextlib.contextmanager

@@ -44,6 +44,7 @@ class Seat:
     pidfd: int = -1
     watch: Watch | None = None
     works: bool = False
+    stable: bool = False
     began: float = 0.0
     since: datetime | None = None
     code: int = 0
@@ -175,7 +176,7 @@ class Supervisor:
         seat.starts += 1
         seat.began = seat.good = time.monotonic()
         seat.since = datetime.now(UTC)
-        seat.works = False
+        seat.works = seat.stable = False
         probe = self._house.probe(name, seat.process.pid, seat.since)
         seat.watch = Watch(name, seat.starts, probe, self._hear)
         self._house.tell_record(self.status())
@@ -204,9 +205,11 @@ class Supervisor:
                 seat.works = True
                 self._say_up(seat)
                 self._house.tell_record(self.status())
-            if seat.trouble and now - seat.began > STABLE_AFTER_SECONDS:
+            if not seat.stable and now - seat.began > STABLE_AFTER_SECONDS:
+                seat.stable = True
                 seat.trouble = ""
                 seat.deaths = 0
+                # Without trouble too: an earlier `lakehouse up` may have ended before it could.
                 self._house.resolve(seat.service.name)
             return
         if not self._house.database_works() or not self._seen(seat):

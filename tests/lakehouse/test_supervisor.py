@@ -82,6 +82,7 @@ class Neighbours(House):
         self.ports = ports
         self.checkout = folder / "checkout"
         self.looks = 0
+        self.told_database = 0
         super().__init__(Settings(_env_file=None, data_dir=folder), self.said.append)
 
     def probe(self, service, pid, since):
@@ -112,6 +113,9 @@ class Neighbours(House):
         """Wait until the supervisor has looked at the code twice more."""
         seen = self.looks
         _wait_until(lambda: self.looks >= seen + 2)
+
+    def _in_state(self, work) -> None:
+        self.told_database += 1
 
     def alert(self, service: str, message: str) -> None:
         self.alerts.append(message)
@@ -172,6 +176,21 @@ def test_a_question_that_fails_in_an_unforeseen_way_is_asked_again(tmp_path):
     running.start()
     assert (house.trouble, house.said) == ([], ["web is up"])
     running.stop()
+
+
+def test_what_an_earlier_supervisor_could_not_take_back_is_taken_back(tmp_path, monkeypatch):
+    monkeypatch.setattr(supervisor, "STABLE_AFTER_SECONDS", 0.0)
+    service = _listener("web")
+    house = Neighbours(tmp_path, {"web": service.port})
+    house.alerts = ["of an earlier one"]
+    running = Supervisor([service], os.environ, house)
+    running.start()
+    running.stop()
+    assert house.alerts == []
+    assert house.told_database == 1, "that the disk is not low"
+    house.next_care = 0.0
+    house.care(time.monotonic())
+    assert house.told_database == 1
 
 
 def test_what_runs_goes_on_though_it_cannot_be_recorded(watching, monkeypatch):
