@@ -60,7 +60,7 @@ def command() -> int:
             with house.guarding():
                 try:
                     supervisor.start()
-                    _print_pages(settings)
+                    _print_pages(settings, lineage)
                     supervisor.watch()
                     _say("Stopping.")
                 finally:
@@ -107,7 +107,7 @@ def _in_a_child(work: Callable[[], None]) -> int:
         os._exit(code)
 
 
-def _print_pages(settings: Settings) -> None:
+def _print_pages(settings: Settings, lineage: object) -> None:
     page = f"http://127.0.0.1:{settings.webserver_port}"
     zone = "on" if settings.schedules_on else "off (LAKEHOUSE_SCHEDULES_ON)"
     click.echo(
@@ -117,6 +117,7 @@ def _print_pages(settings: Settings) -> None:
         f"  Schedule, sensor {page}/automation   {zone}; nightly at {settings.nightly_cron!r} {settings.timezone}\n"
         f"  Drop zone        {settings.lake_root}/raw/bioreactor/\n"
         f"  Marts            lakehouse query --marts \"select * from pg_tables where schemaname = 'marts'\"\n"
+        f"  Lineage          {f'delivered to {lineage}' if lineage else 'lakehouse lineage open'}\n"
         f"  Logs             {settings.data_path / 'logs'}\n\n"
         "  Ctrl-C stops everything.\n"
     )

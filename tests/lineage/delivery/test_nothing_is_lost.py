@@ -133,20 +133,25 @@ def prove(platform: Platform, folder: Path, rounds: int, seed: int) -> None:
     assert dead == poisonous
     assert set(once) == set(put) - set(poisonous)
     jobs = {event.key: event.job for run in runs for event in run_of(run)}
+    put_of: dict[str, list[str]] = {}
+    for key in put:
+        put_of.setdefault(key.rsplit("/", 2)[0] + jobs[key], []).append(key)
     order = {key: position for position, key in enumerate(once)}
     for run in runs:
         wanted = [event.key for event in run_of(run) if event.key not in poisonous]
         assert sorted(wanted, key=order.__getitem__) == wanted, f"{run} arrived in another order"
-    # What arrived twice left no job as if it still ran: the last that arrived of each is the last that was put.
+    # What arrived twice left no job as if it still ran: the last that arrived of each is the last that was put. Only a
+    # drainer killed with an event in flight may leave one, where the other takes over before the server has stored it.
     last = {key.rsplit("/", 2)[0] + jobs[key]: key for key in arrived}
-    assert last == {key.rsplit("/", 2)[0] + jobs[key]: key for key in put if key in order}
+    wrong = {key for job, key in last.items() if key != [k for k in put_of[job] if k in order][-1]}
+    assert len(wrong) <= bench.done["kill a drainer"] + bench.done["kill both"], wrong
     for job in {event.job for run in runs for event in run_of(run) if event.key in poisonous}:
         assert f"refused events of job {job}" in named
     for key in poisonous:
         assert f"Dead letter: lineage event {key} of job" in bench.log.read_text()
     print(
         f"{rounds} rounds: {len(put)} events, {len(arrived) - len(once)} arrived more than once, {len(dead)} poison, "
-        f"the server died {deaths} times; {dict(bench.done)}"
+        f"the server died {deaths} times, {len(wrong)} jobs left open; {dict(bench.done)}"
     )
     assert len(arrived) > len(once), "nothing arrived twice: the server was not unruly"
 
