@@ -271,7 +271,6 @@ class _Reader:
             choice = chosen_by_window(part, names)
             if choice is not None:
                 result.choices.append(choice)
-                result.dropped.append(Dropped(text(part), "choice"))
             elif isinstance(part, exp.Boolean):
                 continue
             else:
@@ -303,7 +302,6 @@ class _Reader:
         keys = [resolve(item, names).expr for item in (on.expressions if isinstance(on, exp.Tuple) else [on])]
         order = tree.args.get("order")
         ordered = [resolve(item, names).expr for item in order.expressions] if order is not None else []
-        result.dropped.append(Dropped(f"distinct on ({text(on)})", "choice"))
         found = [item for item in (*keys, *ordered) if item is not None]
         if ordered and len(found) == len(keys) + len(ordered) and len(frozenset.union(*map(leaves_of, found))) == 1:
             partition = tuple(item for item in keys if item is not None)
@@ -314,6 +312,8 @@ class _Reader:
                     f"distinct on ({text(on)}) keeps one",
                 )
             )
+        else:
+            result.dropped.append(Dropped(f"distinct on ({text(on)})", "choice"))
 
 
 def _opaque(why: str) -> Branch:

@@ -303,9 +303,8 @@ class _Planner:
 
     def _reasons(self) -> list[str]:
         reasons = [f"{key} is {why}" for key, why in self._lost.items()]
-        told = len(self._branch.choices)  # what was kept can then be told row by row
         for item in self._branch.dropped:
-            if item.why == "choice" and (told := told - 1) < 0:
+            if item.why == "choice":
                 reasons.append(f"one of several was kept by {item.text}")
             elif item.why == "unclear" and not self._known(item.depends):
                 reasons.append(f"this condition was not applied: {item.text}")

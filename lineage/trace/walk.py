@@ -175,6 +175,8 @@ class Walker:
     def _mark_kept(self, step: Step, table: str, reaches: list[Reach]) -> None:
         """Tell the rows that the layer below kept from those it passed over, where its SQL says how."""
         choices = {choice.text: (reach.leaf, choice) for reach in reaches for choice in reach.choices}
+        if len(choices) > 1:
+            step.superset += [f"one of several was kept: {text}" for text in choices]
         if len(choices) != 1:
             return
         ((leaf, choice),) = choices.values()

@@ -271,6 +271,12 @@ def test_a_key_that_is_an_aggregate_gives_a_superset_never_too_little(made):
             " select customer, count(*) as n from s.orders join good using (status) group by 1",
             [0, 1, 2],
         ),
+        (  # one choice that can be told, and one that cannot
+            "with n as (select *, row_number() over (partition by customer order by ts) as rn,"
+            " count(*) over (partition by status) as c from s.orders)"
+            " select customer, amount from n where rn = 1 and c > 1",
+            [0, 1, 2],
+        ),
         ("select customer, count(*) as n from (select * from s.orders limit 2) group by 1", [0, 1, 2]),
         ("select customer, count(*) as n from s.orders o anti join s.customers c on o.id = c.id group by 1", [0, 1, 2]),
     ],
