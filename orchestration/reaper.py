@@ -115,11 +115,13 @@ def _clear_up(instance: DagsterInstance, connection: Connection) -> None:
         run = instance.get_run_by_id(run_id)
         if run is not None and not run.is_finished:
             continue
-        if why := cause_of_death(beat):
-            if run is not None and run.status is DagsterRunStatus.FAILURE and beat.process is not None:
-                instance.add_run_tags(run_id, {names.TAG_DIED: run_id})
-                instance.report_engine_event(why, run)
-                _release(connection, run_id, why)
+        why = cause_of_death(beat)
+        if why and run is not None and run.status is DagsterRunStatus.FAILURE and beat.process is not None:
+            instance.add_run_tags(run_id, {names.TAG_DIED: run_id})
+            instance.report_engine_event(why, run)
+            _release(connection, run_id, why)
+        # One without a process was noted by us in the moment in which the run ended.
+        if why or (run is not None and beat.process is None):
             heartbeats.forget(connection, [run_id])
     for run_id in state.building_runs(connection):
         if _has_ended(instance, run_id):

@@ -48,6 +48,7 @@ def roll_back(settings: Settings, mart: str, run: str) -> Version:
         contextlib.closing(connect(marts_url(settings), what="the marts database")) as marts,
         contextlib.closing(connect(state_url(settings), what="the state database")) as connection,
     ):
+        marts.set_session(isolation_level="READ COMMITTED")  # whatever the server's default is
         found = published(marts, mart)
         version = of_run(found, run)
         reason = (

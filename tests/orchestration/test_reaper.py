@@ -89,6 +89,13 @@ def test_a_run_that_ends_between_two_questions_is_no_trouble(reap, monkeypatch):
     assert reap() == []
 
 
+def test_a_run_that_was_noted_in_the_moment_of_its_end_leaves_no_sign(reap):
+    run_id = reap.run(status=DagsterRunStatus.SUCCESS)
+    heartbeats.look(reap.connection, [run_id])
+    assert reap() == []
+    assert heartbeats.look(reap.connection, []) == {}
+
+
 def test_a_living_run_is_left_alone_however_long_it_was_silent(reap):
     run_id = reap.run()
     heartbeats.beat(reap.connection, run_id, this_process())
