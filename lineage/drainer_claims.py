@@ -12,6 +12,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from lineage.outgoing import SYNC
 from lineage.transport import Answer, Outcome
 
 if TYPE_CHECKING:
@@ -40,8 +41,14 @@ CANDIDATES = """
     select order_key from (
         select distinct on (order_key) order_key, event_id, next_attempt_at from data_platform.lineage_outbox
         where status = 'pending' order by order_key, event_id
-    ) heads where next_attempt_at <= now() and not order_key = any(%(held)s) order by event_id limit %(limit)s
+    ) heads where next_attempt_at <= now() and not order_key = any(%(held)s) and (
+        order_key <> %(sync)s or not exists (
+            select 1 from data_platform.lineage_outbox older
+            where older.status = 'pending' and older.event_id < heads.event_id
+        )
+    ) order by event_id limit %(limit)s
 """
+"""Metadata describes what runs have made: told before those runs it would make versions of its own (measured)."""
 PAGES = f"""
     select wanted.order_key, e.event_id, e.event_key, e.job, e.attempts, e.doubt, e.due, o.body::text
     from unnest(%(keys)s) with ordinality as wanted (order_key, place), lateral (
@@ -140,14 +147,14 @@ class Claims:
                 cursor.execute(f"set tcp_keepalives_{name} = {value}")
 
     def candidates(self, held: Collection[str], limit: int) -> list[str]:
-        """Runs whose next event is due, oldest first.
+        """Runs whose next event is due, oldest first; metadata only when nothing older is pending.
 
         Args:
             held: runs that are claimed already.
             limit: how many at most.
         """
         with self._connection.cursor() as cursor:
-            cursor.execute(CANDIDATES, {"held": list(held), "limit": limit})
+            cursor.execute(CANDIDATES, {"held": list(held), "limit": limit, "sync": SYNC})
             return [row[0] for row in cursor.fetchall()]
 
     def claim(self, order_keys: Sequence[str]) -> list[Lane]:

@@ -4,7 +4,8 @@ What belongs here: finding the jobs whose ends arrived in another order than the
 
 For Marquez the end that arrives last decides over a job's edges, state and its outputs' current version, whatever its
 time (measured, docs/lineage/marquez.md). Runs are delivered side by side and one may be held up, so an older run's end
-may come after a newer one's. Delivering the newest run's events of that job once more puts everything right.
+may come after a newer one's. Delivering the newest run's events of that job once more puts everything right. Only good
+ends move a current version: where the newest run failed, the newest good one has to come last of the good ones too.
 """
 
 from __future__ import annotations
@@ -19,18 +20,22 @@ RECENT = 200
 """Ends of a job among which its newest is looked for: runs are mapped in the order they ended, give or take a few."""
 ENDS = "kind = 'run' and type in ('COMPLETE', 'FAIL', 'ABORT') and status = 'delivered'"
 AGAIN = f"""
-    with overtaken as (
-        select wanted.job, newest.order_key
-        from unnest(%(jobs)s) as wanted (job), lateral (
+    with wanted as (
+        select job, good from unnest(%(jobs)s) as named (job), (values (false), (true)) as kinds (good)
+    ), overtaken as (
+        select distinct wanted.job, newest.order_key
+        from wanted, lateral (
             select * from (
                 select event_id, order_key, event_time, delivered_at from data_platform.lineage_outbox
-                where job = wanted.job and {ENDS} order by event_id desc limit %(recent)s
+                where job = wanted.job and {ENDS} and (type = 'COMPLETE' or not wanted.good)
+                order by event_id desc limit %(recent)s
             ) recent
             order by event_time desc, event_id desc limit 1
         ) newest
         where exists (
             select 1 from data_platform.lineage_outbox o
             where o.job = wanted.job and {ENDS.replace("kind", "o.kind").replace("type", "o.type")}
+            and (o.type = 'COMPLETE' or not wanted.good)
             and o.delivered_at >= newest.delivered_at and o.order_key <> newest.order_key
         ) and not exists (
             select 1 from data_platform.lineage_outbox o where o.job = wanted.job and o.status = 'pending'
@@ -43,7 +48,8 @@ AGAIN = f"""
     returning o.event_id
 """
 """Equal times of delivery were noted in one statement: which came first is not known, so it counts as out of order.
-While events of a job are pending nothing is said yet: who delivers the last of them asks again."""
+While events of a job are pending nothing is said yet: who delivers the last of them asks again. So a failed run that
+was delivered beside the good one before it comes once more after it."""
 
 
 def put_right(connection: Connection, jobs: Collection[str]) -> int:

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+SYNC = "sync"
+"""Order key of all metadata that no run tells of."""
+
 
 @dataclass(frozen=True)
 class Outgoing:
@@ -17,7 +20,7 @@ class Outgoing:
     Attributes:
         key: unique and derived from what the event says (run, job, attempt, type): putting it twice is putting it once.
         order_key: events of one key are delivered one after the other, in the order they were put: the Dagster run id,
-            or ``sync`` for metadata.
+            or :data:`SYNC`.
         kind: ``run``, ``job`` or ``dataset`` (OpenLineage's RunEvent, JobEvent, DatasetEvent).
         type: ``START``, ``COMPLETE``, ``FAIL``, ``ABORT``; empty for job and dataset events.
         job: name of the job; empty for a dataset event.

@@ -20,14 +20,13 @@ from lineage import limits, naming
 from lineage.catalog import Catalog, DatasetInfo, Job
 from lineage.graph import ENDED, Graph, JobId
 from lineage.names import Dataset
-from lineage.outgoing import Outgoing
+from lineage.outgoing import SYNC, Outgoing
 
 if TYPE_CHECKING:
     from openlineage.client.facet_v2 import RunFacet
 
     from lineage.facets.jobs import EventOptions
 
-ORDER_KEY = "sync"
 REMOVED = "It was removed from the code."
 
 
@@ -107,7 +106,7 @@ class _Sync:
 
     def declared(self, job: Job) -> list[Outgoing]:
         """Edges and descriptions of what never ran."""
-        return declared_events(job, self._catalog, self._at, order_key=ORDER_KEY, key=self._key, options=self._options)
+        return declared_events(job, self._catalog, self._at, order_key=SYNC, key=self._key, options=self._options)
 
     def described(self) -> Iterable[Outgoing]:
         """Descriptions, owners and columns of the datasets that runs have written, as inputs of a neutral job."""
@@ -138,7 +137,7 @@ class _Sync:
             eventTime=told_at, producer=naming.PRODUCER, job=job_body, inputs=mentioned, outputs=[]
         )
         key = f"{naming.SYNC_JOB}/{self._key}"
-        yield Outgoing(key, ORDER_KEY, "job", "", naming.SYNC_JOB, self._at, Serde.to_dict(event))
+        yield Outgoing(key, SYNC, "job", "", naming.SYNC_JOB, self._at, Serde.to_dict(event))
         yield from self._run_without_edges(naming.SYNC_JOB, "COMPLETE", Serde.to_dict(job_body), {})
 
     def removed(self) -> Iterable[Outgoing]:
@@ -153,7 +152,7 @@ class _Sync:
             if dataset not in self._catalog.datasets and not node.deleted
         )
         for dataset in gone:
-            yield _dataset_event(self._last(dataset), self._at, ORDER_KEY, self._key, gone=True)
+            yield _dataset_event(self._last(dataset), self._at, SYNC, self._key, gone=True)
         error = {name: Serde.to_dict(facet) for name, facet in runs.error(REMOVED, None, "PYTHON").items()}
         for job_id, node in sorted(self._known.jobs.items()):
             ours = job_id.namespace == self._catalog.job_namespace and job_id.name != self._catalog.parent_job
@@ -197,4 +196,4 @@ class _Sync:
             body = {**Serde.to_dict(event), "job": job}
             if kind == end:
                 body["run"] = {**body["run"], "facets": error}
-            yield Outgoing(f"{name}/{self._key}/{kind}", ORDER_KEY, "run", kind, name, self._at, body)
+            yield Outgoing(f"{name}/{self._key}/{kind}", SYNC, "run", kind, name, self._at, body)

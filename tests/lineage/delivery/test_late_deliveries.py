@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from obedient_server import Reply
 from sample_events import run_of
 
 from lineage import outbox as box
 from lineage.outbox_replay import replay_runs
+from lineage.outgoing import SYNC, Outgoing
 
 
 def _last_end(server, job):
@@ -14,6 +17,14 @@ def _last_end(server, job):
         item.event for item in server.arrivals if item.event["eventType"] == "COMPLETE" and item.event["job"] == job
     ]
     return ends[-1]["order"]
+
+
+def _failed(events: list[Outgoing]) -> list[Outgoing]:
+    """The same run, of which everything failed."""
+    return [
+        replace(event, type="FAIL", body=event.body | {"eventType": "FAIL"}) if event.type == "COMPLETE" else event
+        for event in events
+    ]
 
 
 def test_the_newest_run_arrives_last_although_an_older_one_was_held_up(outbox, server, drain):
@@ -42,3 +53,22 @@ def test_after_a_replay_of_an_old_run_the_newest_comes_last(outbox, server, drai
     replay_runs(outbox, ["first"])
     drain().run(once=True)
     assert {_last_end(server, job) for job in ("stg_bioreactor", "dim_batch", "lakehouse")} == {"second"}
+
+
+def test_of_good_ends_the_newest_arrives_last_although_a_failed_run_came_after_it(outbox, server, drain):
+    for run in ("older", "newer", "failed"):
+        box.put(outbox, _failed(run_of(run)) if run == "failed" else run_of(run), run_id=run)
+    server.reply = lambda event, arrival: Reply(500 if event["key"] == "older/2/COMPLETE" and arrival < 3 else 201)
+    drain(lineage_attempts=10).run(once=True)
+    ends = [item.event for item in server.arrivals if item.event["eventType"] in ("COMPLETE", "FAIL")]
+    assert [end["order"] for end in ends if end["job"] == "dim_batch"][-1] == "failed"
+    for job in ("stg_bioreactor", "dim_batch"):
+        assert _last_end(server, job) == "newer"
+
+
+def test_metadata_waits_for_the_runs_before_it(outbox, server, drain):
+    for key in ("first", "second", SYNC):
+        box.put(outbox, run_of(key), run_id=None)
+    server.reply = lambda event, arrival: Reply(after=0.02)
+    drain(lineage_clients=8).run(once=True)
+    assert [key.split("/")[0] for key in server.keys[-6:]] == [SYNC] * 6
