@@ -16,7 +16,7 @@ from lakehouse.settings import Settings
 from lineage import outbox
 from lineage.catalog import Catalog
 from lineage.newest import outbox_graph
-from lineage.sync import ORDER_KEY
+from lineage.outgoing import SYNC
 from orchestration.lineage.known import present_catalog
 
 log = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ def sync_if_changed(connection: Connection, settings: Settings, catalog: Catalog
         cursor.execute(
             "select exists(select from data_platform.lineage_outbox"
             " where order_key = %s and event_key like %s limit 1)",
-            (ORDER_KEY, f"%/sync/{catalog.version}/%"),
+            (SYNC, f"%/sync/{catalog.version}/%"),
         )
         (told,) = cursor.fetchone() or (False,)
     return 0 if told else _tell(connection, settings, catalog)
