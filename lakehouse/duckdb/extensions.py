@@ -10,6 +10,7 @@ import functools
 import importlib.metadata
 import importlib.util
 import platform
+import uuid
 from pathlib import Path
 
 from lakehouse.errors import ConfigError
@@ -47,8 +48,7 @@ def extension_directory(data_dir: Path) -> Path:
         if link.is_symlink() and link.resolve() == source:
             continue
         folder.mkdir(parents=True, exist_ok=True)
-        fresh = folder / f".{name}.new"
-        fresh.unlink(missing_ok=True)
+        fresh = folder / f".{name}.{uuid.uuid4().hex}.new"  # two processes may begin at once
         fresh.symlink_to(source)
         fresh.replace(link)  # atomic: a concurrent LOAD sees the old link or the new one
     return root
