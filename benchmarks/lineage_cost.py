@@ -2,7 +2,8 @@
 
 Measured, each in a process of its own on a platform of its own: a first small run with all its imports; runs of one new
 small file each in a process that is warm, as in a worker; a first run over ``--rows`` rows. "Mapping" is all that
-happens after the run has ended: opening the instance, reading the event log, making events, putting them. Excluded:
+happens after the run has ended: opening the instance (not in a warm one), reading the event log, making events, putting
+them; in a fresh process with the import of openlineage-python, and with the columns from the SQL. Excluded:
 Postgres's own processor time, delivery (another process).
 """
 
