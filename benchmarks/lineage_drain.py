@@ -140,7 +140,7 @@ def _told(url: str, path: str = "/") -> dict[str, Any]:
 def _taken(url: str) -> float:
     """Seconds from the server's first answer to its last; it begins anew."""
     found = _told(url, "/reset")
-    if found["count"] != EVENTS:
+    if found["count"] < EVENTS:  # the newest run of a job is sent again where an older one came in after it
         raise BenchmarkError(f"{found['count']} events arrived, not {EVENTS}")
     return float(found["seconds"])
 
