@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 from event_scripts import Script
 from graph_differences import differences
-from marquez_api import post
+from marquez_server import post
 
 from lineage.graph import Graph
 from lineage.marquez import from_marquez

@@ -8,10 +8,12 @@ from __future__ import annotations
 import json
 
 import pytest
+from graph_differences import differences
 
 from lineage.graph import ENDED, JobId
 from lineage.names import Dataset, Field
 from lineage.paths import short_name
+from lineage.reduce import reduce
 
 pytestmark = [pytest.mark.prove, pytest.mark.timeout(900)]
 
@@ -232,6 +234,11 @@ def test_descriptions_and_owners_are_those_of_the_models(graphs, story):
     for each in story.expected.datasets:
         assert graphs.mended.datasets[each].description, each
         assert graphs.mended.datasets[each].owners == ("bioprocess-data@example.com",), each
+
+
+@pytest.mark.parametrize("stage", ["first", "second", "failed", "mended"])
+def test_every_back_end_says_the_same_to_the_letter(graphs, story, stage):
+    assert differences(reduce(getattr(story, stage).bodies), getattr(graphs, stage)) == []
 
 
 def test_verify_says_so_too(story):
