@@ -267,7 +267,8 @@ def _line(graph: Graph, asked: _Asked) -> Text:
     line.append("  ")
     line.append_text(Text(" · ", style="dim").join(parts))
     if run is not None and run.error and run.state == "FAILED":
-        line.append(f"\n{run.error.splitlines()[0][:200]}", style="red")
+        told = [text.strip() for text in run.error.splitlines() if text.strip()][:2]  # dbt's first line names the model
+        line.append("".join(f"\n{text[:200]}" for text in told), style="red")
     return line
 
 

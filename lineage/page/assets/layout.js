@@ -54,7 +54,9 @@ function shorten(text, room, size, weight) {
   let most = text.length - 1;
   const cut = () => `${text.slice(0, Math.floor(most / 3))}…${text.slice(text.length - Math.ceil((most * 2) / 3))}`;
   while (most > 3 && measured(cut(), size, weight) > room) most -= 1;
-  return cut();
+  const [head, tail] = cut().split("…");
+  const word = tail.search(/[_/]/) + 1; // the end begins with a whole word where that leaves enough of it
+  return word && tail.length - word >= 5 ? `${head}…${tail.slice(word)}` : `${head}…${tail}`;
 }
 
 /** A label in one line, or in two that end where a word of it does. */

@@ -70,12 +70,12 @@ def test_a_tree_shows_layer_state_age_and_checks(browsed, runs):
     assert done.returncode == 0, done.stderr
     shown = lines(done)
     assert re.fullmatch(r"mart_bioreactor_overview  mart · failed \d+ d ago", shown[0])
-    assert shown[1] == "Binder Error: no column ph"
-    assert shown[2] == "made from"
-    assert re.fullmatch(r"dim_batch  curated · completed \d+ d ago · 1 of 2 checks failed: not_null_batch_id", shown[3])
-    assert re.match("stg_bioreactor  staging", shown[4])
-    assert re.match("raw/bioreactor  raw", shown[5])
-    assert shown[6:] == ["goes into", "nothing that is known reads it"]
+    assert shown[1:3] == ["Binder Error: no column ph", "LINE 1"]
+    assert shown[3] == "made from"
+    assert re.fullmatch(r"dim_batch  curated · completed \d+ d ago · 1 of 2 checks failed: not_null_batch_id", shown[4])
+    assert re.match("stg_bioreactor  staging", shown[5])
+    assert re.match("raw/bioreactor  raw", shown[6])
+    assert shown[7:] == ["goes into", "nothing that is known reads it"]
 
 
 def test_up_and_down_and_depth_choose_what_is_shown(browsed, runs):
