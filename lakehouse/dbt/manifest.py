@@ -7,6 +7,7 @@ the environment they can see (knowledge: "Manifests bake env_var() values").
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import importlib.metadata
@@ -96,10 +97,10 @@ def _unpacked(folder: Path) -> Manifest:
 
 
 def _forget_old(root: Path, *, keep: Path) -> None:
-    others = sorted(
-        (path for path in root.iterdir() if path.is_dir() and path != keep),
-        key=lambda path: path.stat().st_mtime,
-        reverse=True,
-    )
-    for path in others[KEPT_MANIFESTS - 1 :]:
+    others = []
+    for path in root.iterdir():
+        with contextlib.suppress(FileNotFoundError):  # another process has just renamed or removed it
+            if path != keep and path.is_dir():
+                others.append((path.stat().st_mtime, path))
+    for _, path in sorted(others, reverse=True)[KEPT_MANIFESTS - 1 :]:
         shutil.rmtree(path, ignore_errors=True)
