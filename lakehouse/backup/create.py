@@ -71,7 +71,9 @@ def create(
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
         if keep is not None:
-            for old in backups(folder)[:-keep]:
+            # Ours is the newest, whatever the clock said when the others were made.
+            others = [item for item in backups(folder) if item != target]
+            for old in others[: max(len(others) + (not label) - keep, 0)]:
                 progress(f"deleting {old.name}")
                 _delete(old)
     return target, made

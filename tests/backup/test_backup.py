@@ -58,6 +58,13 @@ def test_keep_deletes_all_but_the_newest(built, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir() if not path.name.startswith(".")) == names[1:]
 
 
+def test_keep_never_deletes_the_one_just_made_though_the_clock_was_set_back(built, tmp_path):
+    first = Path(backup(built, str(tmp_path))["backup"])
+    first.rename(tmp_path / "2999-01-31T02-30-00Z")
+    made = Path(backup(built, str(tmp_path), "--keep", "1")["backup"])
+    assert [path.name for path in tmp_path.iterdir() if not path.name.startswith(".")] == [made.name]
+
+
 def test_verify_finds_a_changed_byte_a_missing_file_and_says_which(built, tmp_path):
     folder = Path(backup(built, str(tmp_path))["backup"])
     assert built.call("backup", "--verify", str(folder)).returncode == 0
