@@ -58,6 +58,7 @@ def present_catalog(connection: Connection, settings: Settings) -> Catalog:
     if made is None or made.of != of:
         columns = {asset: _columns_of(connection, row, base.jobs[asset], base) for asset, row in built.items()}
         made = _made = _Made(of, declared_catalog(_manifest(folder), settings, columns))
+        _manifest.cache_clear()  # some megabytes that are read once per version
     jobs = {
         name: replace(job, sql=built[name].sql if name in built else None) for name, job in made.catalog.jobs.items()
     }
@@ -115,6 +116,7 @@ def _unpacked(value: Mapping[str, object]) -> Columns:
     }
 
 
+@functools.lru_cache(maxsize=1)
 def _manifest(folder: Path) -> dict[str, object]:
     loaded: dict[str, object] = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     return loaded
