@@ -42,7 +42,7 @@ test: $(VENV)/.dev ## The tests (minutes)
 	@$(BIN)/python -m pytest -m "not prove and not marquez" -n 2 $(RERUN) --cov --cov-report=term
 
 prove: $(VENV)/.dev minio compose ## The long proofs
-	@$(BIN)/python -m pytest -m "prove and not marquez" $(RERUN)
+	@$(BIN)/python -m pytest -m "prove and not marquez" -n 2 --dist loadfile $(RERUN)
 
 prove-marquez: $(VENV)/.dev ## The lineage graph on a real Marquez, which MARQUEZ_URL names
 	@$(BIN)/python -m pytest -m marquez

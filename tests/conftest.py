@@ -2,10 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import random
+from collections.abc import Callable, Iterator
 
 import pytest
 from platforms import Platform, a_platform
+
+SEED = "LAKEHOUSE_TEST_CHAOS_SEED"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """One seed for all processes that share the proofs, known before the first begins."""
+    if config.option.markexpr.startswith("prove"):
+        os.environ.setdefault(SEED, str(random.randrange(10**6)))
+
+
+def pytest_report_header() -> str:
+    """What repeats this."""
+    return f"{SEED}={os.environ[SEED]}" if SEED in os.environ else "no seed"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What proofs have measured, see the fixture ``measured``."""
+    for report in terminalreporter.getreports("passed"):
+        for name, line in report.user_properties:
+            if name == "measured":
+                terminalreporter.write_line(f"{report.nodeid.rpartition('::')[2]}: {line}")
+
+
+@pytest.fixture
+def measured(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Called with a line that is to stand in the summary, also where the test passes in another process."""
+
+    def tell(line: str) -> None:
+        print(line)
+        record_property("measured", line)
+
+    return tell
 
 
 @pytest.fixture

@@ -27,10 +27,11 @@ COMPARE_EVERY = 25
 pytestmark = [pytest.mark.prove, pytest.mark.timeout(300 + ROUNDS * 60), pytest.mark.flaky(reruns=0)]
 
 
-def test_whatever_is_killed_the_next_run_makes_it_right(capsys):
+def test_whatever_is_killed_the_next_run_makes_it_right(capsys, measured):
     outcomes: list[Outcome] = []
 
     def say(text: str) -> None:
+        print(text)  # shown with a failure
         with capsys.disabled():
             print(f"\n  {text}", end="", flush=True)
 
@@ -53,9 +54,9 @@ def test_whatever_is_killed_the_next_run_makes_it_right(capsys):
         arena.stop()
         assert orphans(arena) == []
     for line in summary(outcomes):
-        say(line)
+        measured(line)
     for kind, (seconds, who) in watchman.longest.items():
-        say(f"longest {kind}: {seconds:.0f} s ({who})")
+        measured(f"longest {kind}: {seconds:.0f} s ({who})")
 
 
 def summary(outcomes: list[Outcome]) -> list[str]:

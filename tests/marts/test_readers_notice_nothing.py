@@ -11,6 +11,7 @@ from __future__ import annotations
 import random
 import re
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
@@ -42,7 +43,9 @@ SURVIVORS = (
 @pytest.mark.prove
 @pytest.mark.timeout(1500)
 @pytest.mark.flaky(reruns=0)  # a gap that shows once in a thousand polls is a gap
-def test_readers_notice_nothing_of_rebuilds_upserts_failures_and_kills(project: MartProject) -> None:
+def test_readers_notice_nothing_of_rebuilds_upserts_failures_and_kills(
+    project: MartProject, measured: Callable[[str], None]
+) -> None:
     seed = random.randrange(10**6)
     print(f"seed {seed}")
     chance = random.Random(seed)
@@ -96,7 +99,7 @@ def test_readers_notice_nothing_of_rebuilds_upserts_failures_and_kills(project: 
     stalls = lock_waits(log.read_text(encoding="utf-8", errors="replace"), [one.process for one in seen])
     polls = sum(len(one.polls) for one in seen)
     stall = beyond(stalls, polls)
-    print(
+    measured(
         f"{polls} polls; lock waits over 1 ms: {len(stalls)}, p99.9 {stall:.1f} ms, max {max(stalls, default=0):.1f} ms"
     )
     assert [fault for one in seen for fault in one.faults] == []

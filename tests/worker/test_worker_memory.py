@@ -16,7 +16,7 @@ ALLOWED_MB_PER_1000_FILES = 3.0
 @pytest.mark.prove
 @pytest.mark.timeout(900)
 @pytest.mark.flaky(reruns=0)
-def test_memory_is_flat_over_ten_thousand_files(platform):
+def test_memory_is_flat_over_ten_thousand_files(platform, measured):
     # The same two hundred batches arrive again and again with other content: what is known stays as large as it is, so
     # what grows is a leak.
     with working(platform) as worker:
@@ -35,7 +35,7 @@ def test_memory_is_flat_over_ten_thousand_files(platform):
         assert "Starting anew" not in worker.text, "it is to be flat by itself, not by being restarted"
         later = sizes[WARM:]
         slope = _slope(later) * 1000 / BATCH
-        print(
+        measured(
             f"{runs} runs; {sizes[WARM]:.0f} MB after warm-up, {sizes[-1]:.0f} MB at the end; {slope:.2f} MB per 1,000"
         )
         assert slope <= ALLOWED_MB_PER_1000_FILES

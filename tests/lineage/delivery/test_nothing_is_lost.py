@@ -12,6 +12,7 @@ import random
 import signal
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import psycopg2
@@ -106,7 +107,7 @@ class Bench:
         return DrainerProcess(self.platform, self.log, **environment(self.server.url))
 
 
-def prove(platform: Platform, folder: Path, rounds: int, seed: int) -> None:
+def prove(platform: Platform, folder: Path, rounds: int, seed: int, measured: Callable[[str], None] = print) -> None:
     """So many rounds; asserts what must hold in the end."""
     print(f"LAKEHOUSE_TEST_CHAOS_SEED={seed} repeats this")
     runs = [f"run-{seed}-{number:04d}" for number in range(rounds)]
@@ -149,7 +150,7 @@ def prove(platform: Platform, folder: Path, rounds: int, seed: int) -> None:
         assert f"refused events of job {job}" in named
     for key in poisonous:
         assert f"Dead letter: lineage event {key} of job" in bench.log.read_text()
-    print(
+    measured(
         f"{rounds} rounds: {len(put)} events, {len(arrived) - len(once)} arrived more than once, {len(dead)} poison, "
         f"the server died {deaths} times, {len(wrong)} jobs left open; {dict(bench.done)}"
     )
@@ -162,5 +163,5 @@ def test_forty_rounds_with_an_unruly_server_and_killed_drainers_lose_nothing(pla
 
 @pytest.mark.prove
 @pytest.mark.timeout(900)
-def test_a_thousand_rounds_lose_nothing_keep_the_order_and_name_the_poison(platform, tmp_path):
-    prove(platform, tmp_path, 1000, seed_of(time.time_ns() % 10**9))
+def test_a_thousand_rounds_lose_nothing_keep_the_order_and_name_the_poison(platform, tmp_path, measured):
+    prove(platform, tmp_path, 1000, seed_of(time.time_ns() % 10**9), measured)
