@@ -1,4 +1,4 @@
-"""The real Marquez that all these tests need."""
+"""The real Marquez that the tests marked ``marquez`` need."""
 
 from __future__ import annotations
 
