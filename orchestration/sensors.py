@@ -33,7 +33,7 @@ from orchestration.reaper import reap
 from orchestration.retention import forget_old_runs
 
 RETENTION_SECONDS = 3600
-LINEAGE_SECONDS = 30
+LINEAGE_SECONDS = 60
 SYNC_SECONDS = 6 * 3600
 UPKEEP_SECONDS = 15  # a dead run is to be failed within 30 s
 
