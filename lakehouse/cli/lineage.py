@@ -12,7 +12,7 @@ COMMANDS = {
     "status": "What is recorded, delivered, waiting and refused.",
     "dead-letters": "Events that the lineage server refused, and why.",
     "replay": "Deliver events again.",
-    "drain": "Deliver what waits, here and now.",
+    "drain": "Deliver what waits and what comes (--once: what waits).",
     "sync": "Bring descriptions, owners and exposures to the lineage server, even if nothing ran.",
     "verify": "Compare the graph with what is declared, and with the lineage server.",
 }

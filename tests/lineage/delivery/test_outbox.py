@@ -37,7 +37,9 @@ def test_a_run_with_nothing_to_tell_is_mapped_all_the_same(outbox):
 
 
 @pytest.mark.parametrize(
-    "body", [{"text": "a\0b"}, {"text": "\ud800"}, {"value": float("nan")}, {"value": object()}], ids=repr
+    "body",
+    [{"text": "a\0b"}, {"text": "\ud800"}, {"value": float("nan")}, {"value": object()}],
+    ids=["NUL", "half a sign", "not a number", "no JSON"],
 )
 def test_an_event_that_postgres_cannot_hold_is_named_and_nothing_of_its_run_is_stored(outbox, body):
     good = run_of("run-1")
