@@ -37,12 +37,13 @@ up: setup ## Start Postgres, Dagster webserver, daemon and code server; Ctrl-C s
 
 # Many tests kill and start real processes; one that failed is tried once more, and the summary lists it as a rerun.
 RERUN := --reruns 1
+SLOWEST := --durations=25 --durations-min=5
 
 test: $(VENV)/.dev ## The tests (minutes)
-	@$(BIN)/python -m pytest -m "not prove and not marquez" -n 2 $(RERUN) --cov --cov-report=term
+	@$(BIN)/python -m pytest -m "not prove and not marquez" -n 2 $(RERUN) $(SLOWEST) --cov --cov-report=term
 
 prove: $(VENV)/.dev minio compose ## The long proofs
-	@$(BIN)/python -m pytest -m "prove and not marquez" -n 2 --dist loadfile $(RERUN)
+	@$(BIN)/python -m pytest -m "prove and not marquez" -n 2 --dist loadfile $(RERUN) $(SLOWEST)
 
 prove-marquez: $(VENV)/.dev ## The lineage graph on a real Marquez, which MARQUEZ_URL names
 	@$(BIN)/python -m pytest -m marquez

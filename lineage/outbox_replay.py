@@ -52,6 +52,13 @@ def replay_since(connection: Connection, since: datetime | None) -> int:
         return cursor.rowcount
 
 
+def forget_unmapped(connection: Connection) -> list[str]:
+    """Have runs that could not be mapped looked at again, after the cause was mended; return their ids."""
+    with connection, connection.cursor() as cursor:
+        cursor.execute("delete from data_platform.lineage_runs where error is not null returning run_id")
+        return sorted(row[0] for row in cursor.fetchall())
+
+
 def discard(connection: Connection, keys: Sequence[str]) -> list[str]:
     """Give up dead letters for good; return the keys of those that were there."""
     with connection, connection.cursor() as cursor:

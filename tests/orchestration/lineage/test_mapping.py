@@ -12,6 +12,7 @@ from platforms import a_platform
 from lakehouse import postgres, workers
 from lakehouse.postgres.connect import connect, state_url
 from lineage.limits import EventError
+from lineage.outbox_replay import forget_unmapped
 from orchestration.lineage import mapping
 from orchestration.lineage.background import mapping as in_background
 from orchestration.lineage.mapping import map_ended_runs, try_to_map
@@ -128,7 +129,7 @@ def test_what_ended_while_nobody_listened_is_found_by_the_next_process(bench, mo
     assert [row[0] for row in bench.marks()] == [first, late]
 
 
-def test_one_that_cannot_be_mapped_is_alerted_and_holds_up_no_other(bench, monkeypatch):
+def test_one_that_cannot_be_mapped_is_alerted_and_holds_up_no_other(bench, database, monkeypatch):
     runs = [bench.built() for _ in range(3)]
     from lineage import events
 
@@ -150,6 +151,10 @@ def test_one_that_cannot_be_mapped_is_alerted_and_holds_up_no_other(bench, monke
     [alert] = bench.ask("select kind, subject, message, resolved_at is null from data_platform.alert_history")
     assert alert == ("lineage_not_mapped", runs[1], f"{SENTENCE} {runs[1]}: a name with a NUL", False)
     assert bench.map() == 0, "it is not tried again"
+    monkeypatch.setattr(events, "run_events", real)
+    assert forget_unmapped(database[1]) == [runs[1]]
+    assert bench.map() == 1, "but on a person's word"
+    assert bench.told() == [*_whole(runs[0]), *_whole(runs[2]), *_whole(runs[1])]
 
 
 def test_runs_from_before_the_retention_are_left_alone(bench, monkeypatch):
