@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.server
+import signal
 from pathlib import Path
 
 import click
@@ -48,6 +49,9 @@ def command(name: str | None, output: Path | None, no_browser: bool, port: int) 
         click.echo(f"{address}\nCtrl-C ends it.")
         if not no_browser:
             click.launch(address)
+        # Said explicitly: a background shell hands down that SIGINT is ignored.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.default_int_handler)
         with contextlib.suppress(KeyboardInterrupt):
             server.serve_forever()
     return 0
