@@ -259,6 +259,7 @@ def test_weak_secrets_stop_the_first_service_and_with_it_all_others(running):
     assert "LAKEHOUSE_STATE_URL: its password is too short" in done.stderr
 
 
+@pytest.mark.flaky(reruns=0)  # it ends what the others are about
 def test_everything_stops_in_reverse_order_within_its_grace_period(running):
     stack = running.stack
     page = f"http://127.0.0.1:{stack.ports['dagster-webserver', 3000]}/server_info"

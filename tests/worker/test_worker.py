@@ -126,7 +126,7 @@ def test_the_sensor_leaves_everything_to_a_worker_that_beats_and_takes_over_from
     from orchestration.sensors import request, watched_by_worker
 
     settings = worker.settings
-    assert worker.beat()[0] == "idle"
+    until(lambda: worker.beat()[0] == "idle", 60, "it rests")
     assert "takes what arrives" in (watched_by_worker(settings) or "")
     os.kill(worker.process.pid, signal.SIGSTOP)
     try:
