@@ -14,6 +14,8 @@ from orchestration.lineage.mapping import PER_CALL, try_to_map
 
 LOOK_SECONDS = 15.0
 """Runs that others executed are looked for this often."""
+STOP_SECONDS = 5.0
+"""A worker that is told to stop waits this long for what is being mapped."""
 BREATH_SECONDS = 1.0
 """Between two parts of a backlog: files that arrive meanwhile come first."""
 
@@ -43,4 +45,4 @@ def mapping(instance: DagsterInstance, settings: Settings) -> Iterator[Callable[
     finally:
         ended.set()
         wake.set()
-        thread.join()
+        thread.join(STOP_SECONDS)  # what is in the middle of a transaction then is told by the next process

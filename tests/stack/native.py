@@ -25,6 +25,8 @@ from lakehouse.postgres.service_user import run_as, service_account
 
 ACCOUNT = {"user": 10001, "group": 10001, "extra_groups": []}
 """The image's USER; only root can become it."""
+LOADED = 2
+"""A proof may run beside others on all cores: so many grace periods are granted."""
 
 
 @dataclass
@@ -225,7 +227,11 @@ class Stack:
             process.send_signal(
                 signal.SIGINT if self.services[name]["image"].startswith("postgres:") else signal.SIGTERM
             )
-            process.wait(seconds(self.services[name].get("stop_grace_period", "10s")))
+            grace = seconds(self.services[name].get("stop_grace_period", "10s"))
+            try:
+                process.wait(LOADED * grace)
+            except subprocess.TimeoutExpired:
+                raise AssertionError(f"{name} did not stop within {grace} s:\n{self.log(name)}") from None
             took[name] = time.monotonic() - began
         return took
 
