@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from arena import Arena, rows, until
-from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
+from dagster import DagsterEventType, DagsterInstance, DagsterRun, DagsterRunStatus
 from victims import processes_of
 
 from lakehouse.failures import meaning_of_text
@@ -22,6 +22,8 @@ REASONS = (
     *(text.split("{")[0].strip() for text in (reaper.SILENT, reaper.UNTAKEN)),
     ending.LOST,
     "→",  # one of our own errors, with its remedy
+    "was terminated by signal",  # Dagster's code server, of a run process that was killed before its first sign of life
+    "Run timed out due to taking longer",  # Dagster's daemon, of a run that nobody began
     "dropping it from the queue",  # Dagster's daemon, of a run it could not launch; it starts it again by itself
 )
 """How a reason begins, or what it holds, that a person understands."""
@@ -66,7 +68,9 @@ def _said(instance: DagsterInstance, run: DagsterRun) -> tuple[list[str], list[s
         texts.append(event.message or "")
         if event.is_step_failure and event.step_failure_data.user_failure_data:
             failures.append(event.step_failure_data.user_failure_data.description or "")
-        error = event.step_failure_data.error if event.is_step_failure else None
+        data = event.step_failure_data if event.is_step_failure else None
+        data = event.job_failure_data if event.event_type is DagsterEventType.RUN_FAILURE else data
+        error = data.error if data is not None else None
         while error is not None:
             failures.append(error.message)
             error = error.cause
