@@ -104,6 +104,7 @@ def altered(sampled, tmp_path):
     return run
 
 
+@pytest.mark.prove
 def test_each_failed_model_has_its_own_error_and_keeps_its_edges(sampled, altered):
     """Two models of one step fail; a third, the mart, is not reached."""
     facts = altered(
@@ -140,6 +141,7 @@ def test_each_failed_model_has_its_own_error_and_keeps_its_edges(sampled, altere
     assert told(sampled, facts.run_id)[-1] == ("lakehouse", "FAIL")
 
 
+@pytest.mark.prove
 def test_what_dbt_skipped_in_the_step_of_a_failed_model_is_aborted(altered):
     assets = by_key(altered(int_bioreactor_downsample_5m="where error('broke') is null"))
     assert {key: assets[key].end for key in ORDER[3:]} == {
@@ -151,6 +153,7 @@ def test_what_dbt_skipped_in_the_step_of_a_failed_model_is_aborted(altered):
     assert {assets[key].error for key in ORDER[4:]} == {NOT_REACHED}
 
 
+@pytest.mark.prove
 def test_a_failed_check_is_told_and_what_it_holds_up_is_aborted_by_run_and_gate(sampled, altered):
     facts = altered(dim_batch="cross join range(2) as twice")
     assets = by_key(facts)
@@ -209,6 +212,7 @@ def test_a_retry_is_an_attempt_of_its_own(sampled):
     ]
 
 
+@pytest.mark.prove
 def test_a_cancelled_run_is_aborted_with_all_it_did_not_finish(sampled):
     with held(sampled):
         child = begun(sampled, "Waiting for the warehouse", "--accept-stale", "--full-checks")
@@ -227,6 +231,7 @@ def test_a_cancelled_run_is_aborted_with_all_it_did_not_finish(sampled):
     assert told(sampled, run_id)[-1] == ("lakehouse", "ABORT"), "the next command told of it"
 
 
+@pytest.mark.prove
 def test_a_killed_run_is_failed_by_the_reaper_and_told_with_its_reason(sampled):
     with held(sampled):
         child = begun(sampled, "Waiting for the warehouse", "--accept-stale", "--full-checks")
