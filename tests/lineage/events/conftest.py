@@ -6,11 +6,14 @@ import json
 from typing import Any
 
 import pytest
+from openlineage_schemas import schemas
 
 from lakehouse.dbt.manifest import ensure_manifest
 from lakehouse.settings import Settings
 from lineage.catalog import Catalog
 from lineage.declared import catalog
+
+__all__ = ["schemas"]  # a fixture, found here by the tests beside
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from made_runs import any_run, at, bare, changed, full
-from openlineage_schemas import schemas  # noqa: F401
 
 from lineage import limits
 from lineage.catalog import Transformed
@@ -49,7 +48,7 @@ def failed(catalog):
     return changed(facts, "mart_bioreactor_overview", end="ABORT", error="not built")
 
 
-def test_every_kind_of_run_is_valid_and_together_they_carry_every_facet(schemas, with_columns):  # noqa: F811
+def test_every_kind_of_run_is_valid_and_together_they_carry_every_facet(schemas, with_columns):
     options = EventOptions("https://git.example.com/lakehouse/blob/main")
     seen = set()
     for facts in (full(with_columns), bare(with_columns), failed(with_columns), full(with_columns, end="ABORT")):
@@ -59,7 +58,7 @@ def test_every_kind_of_run_is_valid_and_together_they_carry_every_facet(schemas,
     assert seen == EVERY_FACET
 
 
-def test_metadata_is_valid_before_any_run_after_one_and_when_all_is_gone(schemas, declared):  # noqa: F811
+def test_metadata_is_valid_before_any_run_after_one_and_when_all_is_gone(schemas, declared):
     ran = [event.body for event in run_events(full(declared), declared)]
     nothing = replace(declared, jobs={}, datasets={})
     kinds = set()
@@ -73,7 +72,7 @@ def test_metadata_is_valid_before_any_run_after_one_and_when_all_is_gone(schemas
 
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
-def test_whatever_a_run_says_its_events_are_valid_and_can_be_stored(schemas, with_columns, data):  # noqa: F811
+def test_whatever_a_run_says_its_events_are_valid_and_can_be_stored(schemas, with_columns, data):
     facts = data.draw(any_run(with_columns))
     events = run_events(facts, with_columns)
     assert [event.type for event in (events[0], events[-1])] == ["START", facts.end]
