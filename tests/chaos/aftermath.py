@@ -47,7 +47,8 @@ def unexplained(instance: DagsterInstance) -> list[str]:
     """Runs that failed without a reason a person understands."""
     found = []
     for run in instance.get_runs():
-        if run.status is DagsterRunStatus.SUCCESS:
+        # One may have begun meanwhile (Dagster starts a dead one again after a while); it comes to its own end.
+        if not run.is_finished or run.status is DagsterRunStatus.SUCCESS:
             continue
         said, failures = _said(instance, run)
         if any(sign in text for text in [*said, *failures] for sign in REASONS):
