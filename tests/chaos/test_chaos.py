@@ -13,7 +13,7 @@ from collections import defaultdict
 
 import pytest
 from aftermath import instance_of, left_behind, orphans, unexplained, wait_for_quiet
-from arena import an_arena
+from arena import an_arena, until
 from arrivals import Arrivals
 from chaos_round import Outcome, play
 from undisturbed import an_undisturbed, differences, result_of
@@ -50,7 +50,8 @@ def test_whatever_is_killed_the_next_run_makes_it_right(capsys, measured):
                 with instance_of(arena) as instance:
                     mysteries = unexplained(instance)
                     assert not mysteries, "\n\n".join(mysteries)
-        assert left_behind(arena) == []
+        # Not at once: a run that Dagster starts again after a while may be at it.
+        until(lambda: not left_behind(arena), 90, "nothing is left behind:", lambda: left_behind(arena))
         arena.stop()
         assert orphans(arena) == []
     for line in summary(outcomes):
