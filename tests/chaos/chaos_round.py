@@ -62,15 +62,40 @@ def play(arena: Arena, arrivals: Arrivals, rng: random.Random) -> Outcome:
     if how != "dropped file":
         done = arena.platform.call("run", "--json", "--quiet")
         assert done.returncode == 0, f"{what}:\n{done.stdout}\n{done.stderr}"
-        assert served(arena, arrivals), f"{what}: the mart does not hold what arrived"
-    until(lambda: served(arena, arrivals), BY_ITSELF_SECONDS, f"{what}: the mart holds what arrived")
+        assert served(arena, arrivals), f"{what}: the mart does not hold what arrived\n{told(arena, arrivals)}"
+    until(
+        lambda: served(arena, arrivals),
+        BY_ITSELF_SECONDS,
+        f"{what}: the mart holds what arrived",
+        lambda: told(arena, arrivals),
+    )
     return Outcome(number, how, victim, bool(killed), time.monotonic() - began)
 
 
 def served(arena: Arena, arrivals: Arrivals) -> bool:
     """Whether the mart holds exactly the readings of the newest version of every batch."""
-    sql = "select batch_id, sum(reading_count)::int from marts.mart_bioreactor_overview group by batch_id"
     try:
-        return dict(rows(marts_url(arena.platform.settings), sql)) == arrivals.readings
+        return _served(arena) == arrivals.readings
     except (psycopg2.OperationalError, psycopg2.errors.UndefinedTable):
         return False
+
+
+def told(arena: Arena, arrivals: Arrivals) -> str:
+    """What a person needs to know where the mart does not hold what arrived: what is missing, and who says what."""
+    held, expected = _served(arena), arrivals.readings
+    wrong = {key: (held.get(key), expected.get(key)) for key in held.keys() | expected.keys()}
+    lines = [f"batch {key}: {here} readings, expected {there}" for key, (here, there) in wrong.items() if here != there]
+    files = "select file_key, status, facts ->> 'cause', run_id from data_platform.ingestion_runs"
+    lines += [str(row) for row in arena.ask(f"{files} order by ingestion_id desc limit 5")]
+    runs = "select run_id, pipeline_name, status, create_timestamp, update_timestamp from runs order by id desc limit 8"
+    lines += [" ".join(map(str, row)) for row in arena.ask(runs)]
+    logs = arena.platform.settings.data_path / "logs"
+    for name in ("worker.log", "daemon.log"):
+        lines += [f"{name}:", *(logs / name).read_text(encoding="utf-8", errors="replace").splitlines()[-15:]]
+    return "\n".join(line[:500] for line in lines)
+
+
+def _served(arena: Arena) -> dict[str, int]:
+    """Batch → readings in the mart."""
+    sql = "select batch_id, sum(reading_count)::int from marts.mart_bioreactor_overview group by batch_id"
+    return dict(rows(marts_url(arena.platform.settings), sql))

@@ -1,6 +1,7 @@
 """Kill anything at random while runs go on: the next run succeeds, and the result is that of an undisturbed one.
 
-``LAKEHOUSE_TEST_CHAOS_ROUNDS`` (100) and ``LAKEHOUSE_TEST_CHAOS_SEED`` (drawn, and printed) set how much and what.
+``LAKEHOUSE_TEST_CHAOS_ROUNDS`` (100) and ``LAKEHOUSE_TEST_CHAOS_SEED`` (drawn, and printed) set how much and what;
+``LAKEHOUSE_TEST_CHAOS_VICTIM`` (``"object store"``) has one kind of thing killed only.
 """
 
 from __future__ import annotations

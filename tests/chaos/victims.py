@@ -69,7 +69,8 @@ WEIGHTS = {
 
 def choose(rng: random.Random) -> str:
     """A victim by weight: what is killed most in practice, the process of a run, most often."""
-    return rng.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
+    drawn = rng.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
+    return os.environ.get("LAKEHOUSE_TEST_CHAOS_VICTIM", drawn)
 
 
 def kill(arena: Arena, victim: str, rng: random.Random) -> list[int]:
