@@ -98,13 +98,19 @@ def versions() -> Mapping[str, str]:
     return found
 
 
+@functools.cache
+def _adapter_version() -> str:
+    # Asked of the package's metadata file, a millisecond each time.
+    return metadata.version("openlineage-python")
+
+
 def _common(facts: RunFacts, engine: str) -> dict[str, RunFacet]:
     name = ENGINES[engine]
     facets: dict[str, RunFacet] = {
         "processing_engine": processing_engine_run.ProcessingEngineRunFacet(
             version=versions().get(name, "unknown"),
             name=name,
-            openlineageAdapterVersion=metadata.version("openlineage-python"),
+            openlineageAdapterVersion=_adapter_version(),
             producer=PRODUCER,
         )
     }

@@ -104,17 +104,34 @@ def _reason(outcome: NodeOutcome | None) -> str:
 
 
 def raise_for(models: Sequence[Model], outcomes: Sequence[NodeOutcome]) -> None:
-    """Fail the step for models that failed. Failed tests need nothing here: blocking checks fail it by themselves."""
+    """Fail the step for models that failed, and for tests that could not be asked because a server or store was away.
+
+    Tests that found something need nothing here: blocking checks fail the step by themselves, and for good. One that
+    was cut off has found nothing; without this the step would not be tried again, and the run not be taken up.
+
+    Raises:
+        UnavailableError: a server or store was away; the step is tried again.
+        DataError: a model failed of itself.
+    """
     wanted = {model.unique_id for model in models}
-    errors = [outcome for outcome in outcomes if outcome.unique_id in wanted and outcome.status == "error"]
-    if not errors:
+    broken = [outcome for outcome in outcomes if outcome.status == "error"]
+    failed = [outcome for outcome in broken if outcome.unique_id in wanted]
+    cut_off = [outcome for outcome in broken if outcome.unique_id not in wanted and _passes_by_itself(outcome.message)]
+    if not failed and not cut_off:
         return
-    text = "\n".join(f"{outcome.unique_id.split('.')[2]}: {outcome.message.strip()}" for outcome in errors)
-    message = f"{len(errors)} model(s) failed.\n{text}"
+    counted = [f"{len(failed)} model(s) failed."] if failed else []
+    counted += [f"{len(cut_off)} test(s) could not be asked."] if cut_off else []
+    text = "\n".join(f"{item.unique_id.split('.')[2]}: {item.message.strip()}" for item in failed or cut_off)
+    message = f"{' '.join(counted)}\n{text}"
     if understood := meaning_of_text(text):
         raise type(understood)(f"{understood.message}\n{message}", remedy=understood.remedy)
     raise DataError(
         message,
         remedy="Mend the model or its input, then `lakehouse run --select "
-        f"'{errors[0].unique_id.split('.')[2]}+'`. The full log is data/dbt/logs/dbt.log.",
+        f"'{failed[0].unique_id.split('.')[2]}+'`. The full log is data/dbt/logs/dbt.log.",
     )
+
+
+def _passes_by_itself(message: str) -> bool:
+    understood = meaning_of_text(message)
+    return understood is not None and understood.transient

@@ -50,16 +50,16 @@ def unexplained(instance: DagsterInstance) -> list[str]:
         # One may have begun meanwhile (Dagster starts a dead one again after a while); it comes to its own end.
         if not run.is_finished or run.status is DagsterRunStatus.SUCCESS:
             continue
-        said, failures = _said(instance, run)
-        if any(sign in text for text in [*said, *failures] for sign in REASONS):
+        texts, failures = said(instance, run)
+        if any(sign in text for text in [*texts, *failures] for sign in REASONS):
             continue
         # A driver's own words are good enough where we know what they mean: they are what an outage is told by.
         if not any(map(meaning_of_text, failures)):
-            found.append("\n".join([f"{run.run_id} ({run.job_name}, {dict(run.tags)}):", *said[-4:], *failures]))
+            found.append("\n".join([f"{run.run_id} ({run.job_name}, {dict(run.tags)}):", *texts[-4:], *failures]))
     return found
 
 
-def _said(instance: DagsterInstance, run: DagsterRun) -> tuple[list[str], list[str]]:
+def said(instance: DagsterInstance, run: DagsterRun) -> tuple[list[str], list[str]]:
     """What a run's event log says, and what of it are the errors of failed steps and their causes."""
     texts, failures = [], []
     for entry in instance.all_logs(run.run_id):

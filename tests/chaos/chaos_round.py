@@ -7,8 +7,10 @@ import time
 from dataclasses import dataclass
 
 import psycopg2
+from aftermath import instance_of, said
 from arena import PREFIX, Arena, rows, until
 from arrivals import Arrivals, drop
+from dagster import DagsterRunStatus, RunsFilter
 from victims import choose, kill
 
 from lakehouse.postgres.connect import marts_url
@@ -89,10 +91,13 @@ def told(arena: Arena, arrivals: Arrivals) -> str:
     lines += [str(row) for row in arena.ask(f"{files} order by ingestion_id desc limit 5")]
     runs = "select run_id, pipeline_name, status, create_timestamp, update_timestamp from runs order by id desc limit 8"
     lines += [" ".join(map(str, row)) for row in arena.ask(runs)]
+    with instance_of(arena) as instance:
+        failed = instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.FAILURE]), limit=1)
+        lines += [f"run {run.run_id}: {text}" for run in failed for text in said(instance, run)[1]]
     logs = arena.platform.settings.data_path / "logs"
     for name in ("worker.log", "daemon.log"):
         lines += [f"{name}:", *(logs / name).read_text(encoding="utf-8", errors="replace").splitlines()[-15:]]
-    return "\n".join(line[:500] for line in lines)
+    return "\n".join(line[:2000] for line in lines)
 
 
 def _served(arena: Arena) -> dict[str, int]:
