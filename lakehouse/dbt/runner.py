@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.dbt.environment import dbt_environment
+from lakehouse.dbt.log import log_file
 from lakehouse.errors import LakehouseError
 from lakehouse.failures import meaning
 from lakehouse.scratch import process_folder
@@ -124,14 +125,14 @@ def raw_invoke(
 
     # Command-level options come after the command; dbt accepts the global ones there too.
     common = ["--project-dir", str(DBT_PROJECT), "--profiles-dir", str(DBT_PROJECT)]
-    common += ["--log-path", str(settings.dbt_dir / "logs"), "--log-level", "none", "--log-level-file", "info"]
+    common += ["--log-path", str(settings.dbt_dir / "logs"), "--log-level", "none", "--log-level-file", "none"]
     common += ["--no-use-colors", "--no-send-anonymous-usage-stats", "--no-version-check"]
     if "--target-path" not in args:
         common += ["--target-path", str(process_folder(settings.dbt_dir / "target"))]
-    with _one_at_a_time:
+    with _one_at_a_time, log_file(settings.dbt_dir / "logs" / "dbt.log") as write:
         os.environ.update(dbt_environment(settings))
         try:
-            return dbtRunner(manifest=manifest, callbacks=[callback]).invoke([*args, *common])
+            return dbtRunner(manifest=manifest, callbacks=[write, callback]).invoke([*args, *common])
         finally:
             _release_duckdb()
 

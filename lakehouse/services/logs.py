@@ -22,7 +22,7 @@ def folder(settings: Settings) -> Path:
 def path_of(settings: Settings, service: str) -> Path:
     """The log of one service, by the name that people use; ``postgres`` and ``dbt`` included."""
     if service == "dbt":
-        return settings.dbt_dir / "logs" / "dbt.log"  # dbt itself keeps it within 6 files of 10 MB
+        return settings.dbt_dir / "logs" / "dbt.log"  # kept within 6 files of 10 MB
     if service == "postgres" and settings.embedded_postgres:
         from lakehouse.postgres.home import locate
 
