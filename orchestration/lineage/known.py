@@ -112,7 +112,7 @@ def _unpacked(value: Mapping[str, object]) -> Columns:
     datasets = [Dataset(*names) for names in value["datasets"]]  # type: ignore[attr-defined]  # as _packed wrote it
     return {
         output: tuple(Transformed(Field(datasets[number], column), kind, how) for number, column, kind, how in sources)
-        for output, sources in value["columns"].items()  # type: ignore[attr-defined]
+        for output, sources in value["columns"].items()  # type: ignore[attr-defined]  # likewise
     }
 
 

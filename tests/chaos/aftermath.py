@@ -22,7 +22,10 @@ REASONS = (
     *(text.split("{")[0].strip() for text in (reaper.SILENT, reaper.UNTAKEN)),
     ending.LOST,
     "→",  # one of our own errors, with its remedy
-    "was terminated by signal",  # Dagster's code server, of a run process that was killed before its first sign of life
+    # Dagster's code server, of a run process that ended before its first sign of life: by a signal, or by itself
+    # because its database session was cut
+    "was terminated by signal",
+    "unexpectedly exited with code",
     "Run timed out due to taking longer",  # Dagster's daemon, of a run that nobody began
     "dropping it from the queue",  # Dagster's daemon, of a run it could not launch; it starts it again by itself
 )
