@@ -44,7 +44,10 @@ def _is_outage(error: Any) -> bool:
 
 
 def _outages(instance: DagsterInstance, run_id: str) -> Iterator[bool]:
-    """For every failure told in the event log, whether it was an outage; the run's own only where no step tells."""
+    """For every failure told in the event log, whether it was an outage; the run's own only where no step tells.
+
+    A run's own failure without an error comes from outside: it could not be launched, or its process was gone.
+    """
     for kind in FAILURES:
         told = False
         for record in instance.get_records_for_run(run_id, of_type=kind).records:
@@ -53,8 +56,10 @@ def _outages(instance: DagsterInstance, run_id: str) -> Iterator[bool]:
             if event.is_step_failure and event.step_failure_data.user_failure_data is not None:
                 told = True
                 yield names.META_TRANSIENT in event.step_failure_data.user_failure_data.metadata
-            elif data.error is not None:
+            elif data is not None and data.error is not None:
                 told = True
                 yield _is_outage(data.error)
+            elif kind is DagsterEventType.RUN_FAILURE:
+                yield True
         if told:
             return

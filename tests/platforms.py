@@ -137,3 +137,28 @@ def a_platform() -> Iterator[Platform]:
 
         embedded.stop(made.settings, force=True)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def an_installation(room: str, *, data: str = "data", memory: str = "1GB") -> Iterator[Settings]:
+    """Settings with a migrated Postgres, for calling a room's own functions; gone afterwards.
+
+    Args:
+        room: part of the temporary folder's name.
+        data: name of the data folder.
+        memory: that DuckDB may take.
+    """
+    from lakehouse.postgres import ready
+
+    folder = Path(tempfile.mkdtemp(prefix=f"lakehouse-{room}-"))
+    folder.chmod(0o755)  # the server runs as its own account
+    settings = Settings(
+        _env_file=None,
+        data_dir=folder / data,
+        postgres_port=free_port(),
+        duckdb_memory_limit=memory,
+        duckdb_threads=2,
+    )
+    with ready(settings):
+        yield settings
+    shutil.rmtree(folder, ignore_errors=True)

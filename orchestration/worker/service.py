@@ -18,6 +18,7 @@ from ingestion.declarations import DropZoneSource
 from ingestion.watch.bell import Bell
 from lakehouse import postgres
 from lakehouse.code_version import code_version
+from lakehouse.failures import meaning
 from lakehouse.settings import Settings
 from orchestration.arrivals import Arrival, arrival
 from orchestration.worker.ending import LOST, fail_own_runs
@@ -185,7 +186,8 @@ class Worker:
         text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         if self._heart.beat.state != "troubled":
             self._say(f"Cannot work now, trying again until it is possible: {text}")
-            log.info("Trouble", exc_info=error)
+            # A server that is away needs no stack trace; what nobody has foreseen does.
+            log.log(logging.INFO if meaning(error) else logging.ERROR, "Trouble", exc_info=error)
         self._heart.say(state="troubled", doing=text[:500])
 
     def _mend(self) -> None:

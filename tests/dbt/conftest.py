@@ -6,16 +6,15 @@ import contextlib
 import datetime as dt
 import hashlib
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from platforms import an_installation
 
 from lakehouse.dbt.manifest import load_manifest
 from lakehouse.dbt.runner import NodeOutcome, build, raw_invoke
-from lakehouse.postgres import ports, ready
 from lakehouse.postgres.connect import connect, marts_admin_url
 from lakehouse.settings import Settings
 
@@ -155,18 +154,8 @@ def readings(rows: list[tuple[Any, ...]]) -> Any:
 @pytest.fixture(scope="session")
 def installation() -> Iterator[tuple[Settings, Any]]:
     """Settings with a migrated Postgres, and the manifest that all tests share."""
-    folder = Path(tempfile.mkdtemp(prefix="lakehouse-dbt-"))
-    folder.chmod(0o755)  # the server runs as its own account
-    settings = Settings(
-        _env_file=None,
-        data_dir=folder / "da [t]a",  # signs that DuckDB would read as a pattern
-        postgres_port=ports.free_port(),
-        duckdb_memory_limit="1GB",
-        duckdb_threads=2,
-    )
-    with ready(settings):
+    with an_installation("dbt", data="da [t]a") as settings:  # signs that DuckDB would read as a pattern
         yield settings, load_manifest(settings)
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

@@ -3,32 +3,20 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from mart_project import MART, MartProject
+from platforms import an_installation
 
-from lakehouse.postgres import ports, ready
 from lakehouse.settings import Settings
 
 
 @pytest.fixture(scope="session")
 def marts_settings() -> Iterator[Settings]:
     """Settings with a migrated Postgres."""
-    folder = Path(tempfile.mkdtemp(prefix="lakehouse-marts-"))
-    folder.chmod(0o755)  # the server runs as its own account
-    settings = Settings(
-        _env_file=None,
-        data_dir=folder / "data",
-        postgres_port=ports.free_port(),
-        duckdb_memory_limit="2GB",
-        duckdb_threads=2,
-    )
-    with ready(settings):
+    with an_installation("marts", memory="2GB") as settings:
         yield settings
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

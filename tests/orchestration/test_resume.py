@@ -92,3 +92,16 @@ def test_what_an_outage_ended_is_resumed_and_what_is_wrong_is_not(instance, erro
 
     run_id = broken.execute_in_process(instance=instance, raise_on_error=False).run_id
     assert _resumed(instance) == (run_id if resumed else None)
+
+
+def test_a_run_that_could_not_be_launched_is_taken_up_again(instance):
+    # As Dagster's daemon does when the code server is just being replaced: a failure without any error in it.
+    run_id = _ended(instance, DagsterRunStatus.STARTING)
+    instance.report_run_failed(instance.get_run_by_id(run_id))
+    assert _resumed(instance) == run_id
+
+
+def test_a_run_that_is_never_launched_is_not_taken_up_for_ever(instance):
+    for _ in range(arrivals.MAX_OUTAGES):
+        instance.report_run_failed(instance.get_run_by_id(_ended(instance, DagsterRunStatus.STARTING)))
+    assert _resumed(instance) is None
