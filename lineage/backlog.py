@@ -131,11 +131,13 @@ def waiting(connection: Connection) -> Waiting:
 def watch(connection: Connection, settings: Settings) -> None:
     """The alerts, for whoever looks after the platform beside the drainer, which may be down.
 
-    Does nothing where there is no lineage server, as this process is configured, and no drainer worked lately.
+    Where there is no lineage server, as this process is configured, and no drainer worked lately, they are closed.
     """
     silence = drainer_silence(connection)
     if openlineage_config.target() is not None or (silence is not None and silence < LATELY_SECONDS):
         alert(connection, settings)
+    else:  # nobody delivers any more, and nobody is refused
+        _write(connection, [], {BACKLOG: [OUTBOX], DEAD_LETTERS: None, REFUSED: None})
 
 
 def alert(connection: Connection, settings: Settings) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import traceback
 from dataclasses import dataclass
 
 from lineage.drainer_claims import Lane, Pending
@@ -103,5 +104,8 @@ class Senders:
         try:
             return self._transport.send(event.body)
         except Exception as error:  # an event must not end the thread, and is not lost
-            log.exception("Sending the lineage event %s broke", event.key)
-            return Answer(Outcome.FAILED, error=f"{type(error).__name__}: {error}")
+            # Not its text: a client may put a header into it, and with it a key.
+            kind = type(error).__name__
+            at = traceback.extract_tb(error.__traceback__)[-1]
+            log.error("Sending the lineage event %s broke: %s in %s, line %s", event.key, kind, at.filename, at.lineno)
+            return Answer(Outcome.FAILED, error=f"{kind} while sending")

@@ -5,6 +5,7 @@ What belongs here: putting the pieces together. What does not: the pieces.
 
 from __future__ import annotations
 
+import logging
 import signal
 import time
 from collections.abc import Callable
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection
 
     from lakehouse.settings import Settings
+
+log = logging.getLogger(__name__)
 
 CARE_SECONDS = 60.0
 NEWS_SECONDS = 1.0
@@ -59,7 +62,10 @@ class Duties:
             backlog.measure(connection, self._goal)
         if now >= self._retention_at:
             self._retention_at = now + RETENTION_SECONDS
-            retention.forget_old(connection, self._settings)
+            try:
+                retention.forget_old(connection, self._settings)
+            except ConfigError as error:  # a file that is just being edited; what waits is delivered all the same
+                log.warning("Old lineage events are looked for later: %s", error)
 
 
 def serve(settings: Settings, say: Callable[[str], None], *, once: bool = False) -> Done:

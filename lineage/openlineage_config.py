@@ -117,7 +117,7 @@ def target(environ: Mapping[str, str] | None = None) -> Target | None:
         return _make(transport, where)
     if url := given.get("OPENLINEAGE_URL", "").strip():
         simple: dict[str, Any] = {"url": url, "endpoint": given.get("OPENLINEAGE_ENDPOINT") or ENDPOINT}
-        if key := given.get("OPENLINEAGE_API_KEY"):
+        if key := given.get("OPENLINEAGE_API_KEY", "").strip():
             simple["auth"] = {"type": "api_key", "apiKey": key}
         return _http(simple, "OPENLINEAGE_URL")
     return None
@@ -139,7 +139,11 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         found = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise _wrong(str(path), f"it cannot be read: {error}") from error
+        # Without the line itself, which a parser likes to show: there may be a key in it.
+        mark = getattr(error, "problem_mark", None)
+        why = f"line {mark.line + 1}: {getattr(error, 'problem', '')}" if mark else getattr(error, "strerror", None)
+        why = why or type(error).__name__
+        raise _wrong(str(path), f"it cannot be read: {why}") from None
     if not isinstance(found, dict | None):
         raise _wrong(str(path), "it is not a mapping")
     return found or {}
@@ -192,14 +196,15 @@ def _http(given: Mapping[str, Any], where: str) -> HttpTarget:
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise _wrong(where, "url is not http://host[:port] or https://…")
     headers = {"Content-Type": "application/json"}
-    if parts.username:  # as requests does for openlineage-python
-        headers["Authorization"] = _basic(unquote(parts.username), unquote(parts.password or ""))
+    if "@" in parts.netloc:  # as requests does for openlineage-python
+        headers["Authorization"] = _basic(unquote(parts.username or ""), unquote(parts.password or ""))
         parts = parts._replace(netloc=parts.netloc.rpartition("@")[2])
     headers |= _auth(given.get("auth") or {}, where)
     for name in ("headers", "custom_headers"):
         if not isinstance(given.get(name) or {}, dict):
             raise _wrong(where, f"{name} is not a mapping")
         headers |= {str(key): str(value) for key, value in (given.get(name) or {}).items()}
+    _can_be_sent(headers, where)
     compression = str(given.get("compression") or "").lower()
     if compression not in {"", "gzip"}:
         raise _wrong(where, f"compression {compression} is not gzip")
@@ -216,6 +221,13 @@ def _http(given: Mapping[str, Any], where: str) -> HttpTarget:
             for names in (_spelled("caCertPath"), _spelled("clientCertPath"), _spelled("clientKeyPath"))
         ),
     )
+
+
+def _can_be_sent(headers: Mapping[str, str], where: str) -> None:
+    """Refuse what an HTTP client would refuse event by event, with the value in its message."""
+    for name, value in headers.items():
+        if not name.isascii() or any(sign in "\r\n\0" or ord(sign) > 255 for sign in name + value):
+            raise _wrong(where, f"the value of the header {name!r} holds a line end or a sign that HTTP does not take")
 
 
 def _to_file(given: Mapping[str, Any], where: str) -> FileTarget:
@@ -236,7 +248,7 @@ def _auth(auth: Any, where: str) -> dict[str, str]:
         return {}
     if auth["type"] != "api_key":
         raise _wrong(where, f"auth of type {auth['type']} is not supported, only api_key")
-    key = _one_of(auth, "apiKey", "apikey", "api_key")
+    key = str(_one_of(auth, "apiKey", "apikey", "api_key") or "").strip()  # a secret's file may end with a line end
     if not key:
         raise _wrong(where, "auth has no apiKey")
     return {"Authorization": f"Bearer {key}"}

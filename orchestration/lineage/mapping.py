@@ -19,7 +19,8 @@ from dagster import DagsterInstance, DagsterRunStatus, RunRecord, RunsFilter
 from psycopg2.extensions import connection as Connection
 
 from lakehouse import state
-from lakehouse.errors import LakehouseError
+from lakehouse.errors import LakehouseError, UnavailableError
+from lakehouse.failures import DiskFullError, meaning
 from lakehouse.postgres.connect import connect, state_url
 from lakehouse.settings import Settings
 from lineage import outbox
@@ -153,6 +154,8 @@ def _map_one(
     except (psycopg2.OperationalError, psycopg2.InterfaceError):
         raise  # the database's trouble, not this run's
     except Exception as fault:
+        if isinstance(known := meaning(fault), UnavailableError | DiskFullError):
+            raise known from fault  # so is what Dagster's own storage says of it
         log.exception("Run %s cannot be mapped to lineage.", run_id)
         error = str(fault).strip() or type(fault).__name__
         _alert(settings, run_id, fault, run_id)

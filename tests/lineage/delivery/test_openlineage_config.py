@@ -66,6 +66,27 @@ def test_user_and_password_of_a_url_become_a_header_and_are_never_shown():
     assert "p%40ss" not in repr(found)
 
 
+def test_a_user_without_a_name_is_never_shown_either():
+    found = target({"OPENLINEAGE_URL": "https://:s3cret@marquez.internal"})
+    assert found.url == "https://marquez.internal/api/v1/lineage"
+    assert "s3cret" not in repr(found) + str(found)
+
+
+def test_a_key_from_a_file_may_end_with_a_line_end():
+    given = {"OPENLINEAGE_URL": "http://m", "OPENLINEAGE_API_KEY": "s3cret\n"}
+    assert target(given).headers["Authorization"] == "Bearer s3cret"
+    auth = {"type": "api_key", "apiKey": "s3cret\n"}
+    transport = json.dumps({"type": "http", "url": "http://m", "auth": auth})
+    assert target({"OPENLINEAGE__TRANSPORT": transport}).headers["Authorization"] == "Bearer s3cret"
+
+
+@pytest.mark.parametrize("key", ["s3c\nret", "s3c\u20acret"])
+def test_a_key_that_http_cannot_carry_is_refused_at_once_and_not_shown(key):
+    with pytest.raises(ConfigError, match="the value of the header 'Authorization' holds a line end") as error:
+        target({"OPENLINEAGE_URL": "http://m", "OPENLINEAGE_API_KEY": key})
+    assert "s3c" not in str(error.value)
+
+
 def test_disabled_wins_over_everything():
     assert target({"OPENLINEAGE_URL": "http://m", "OPENLINEAGE_DISABLED": " True "}) is None
 
@@ -161,6 +182,13 @@ def test_a_file_that_is_no_yaml_is_named(nowhere):
     (nowhere / "elsewhere/openlineage.yml").write_text("transport: [")
     with pytest.raises(ConfigError, match=r"openlineage\.yml is wrong: it cannot be read"):
         target({})
+
+
+def test_a_file_that_is_no_yaml_does_not_show_the_key_in_it(nowhere):
+    (nowhere / "elsewhere/openlineage.yml").write_text("transport:\n  auth:\n    apiKey: @s3cret\n")
+    with pytest.raises(ConfigError, match=r"it cannot be read: line 3: found character") as error:
+        target({})
+    assert "s3cret" not in str(error.value)
 
 
 @pytest.mark.parametrize(

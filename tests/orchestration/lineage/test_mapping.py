@@ -5,9 +5,11 @@ from __future__ import annotations
 import threading
 from datetime import datetime, timedelta
 
+import psycopg2
 import pytest
 from dagster import DagsterInstance, DagsterRunStatus, asset, build_sensor_context, job, materialize, op
 from platforms import a_platform
+from sqlalchemy.exc import OperationalError
 
 from lakehouse import postgres, workers
 from lakehouse.postgres.connect import connect, state_url
@@ -155,6 +157,23 @@ def test_one_that_cannot_be_mapped_is_alerted_and_holds_up_no_other(bench, datab
     assert forget_unmapped(database[1]) == [runs[1]]
     assert bench.map() == 1, "but on a person's word"
     assert bench.told() == [*_whole(runs[0]), *_whole(runs[2]), *_whole(runs[1])]
+
+
+def test_a_run_whose_log_cannot_be_read_just_now_is_mapped_later(bench, monkeypatch):
+    run_id = bench.built()
+    real = mapping.run_facts
+
+    def away(*_):
+        cause = psycopg2.OperationalError("FATAL:  sorry, too many clients already")
+        raise OperationalError("select", {}, cause) from cause
+
+    monkeypatch.setattr(mapping, "run_facts", away)
+    assert try_to_map(bench.instance, bench.settings) == 0
+    assert bench.marks() == []
+    assert bench.ask("select kind from data_platform.alert_history") == []
+    monkeypatch.setattr(mapping, "run_facts", real)
+    assert bench.map() == 1
+    assert bench.told() == _whole(run_id)
 
 
 def test_runs_from_before_the_retention_are_left_alone(bench, monkeypatch):
