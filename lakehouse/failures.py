@@ -8,6 +8,7 @@ Nothing is imported to look: an exception of a library can only be there when th
 from __future__ import annotations
 
 import errno
+import re
 
 from lakehouse.errors import LakehouseError, UnavailableError
 
@@ -29,6 +30,9 @@ CONNECTION_LOST = (
     "could not connect",
     "connection refused",
     "connection to server",
+    "no connection to the server",
+    "could not translate host name",  # Docker's name server forgets a container that is stopped
+    "connection has been closed unexpectedly",
     "connection not open",
     "ssl syscall",
     "broken pipe",
@@ -36,7 +40,10 @@ CONNECTION_LOST = (
     "could not send data to server",
     "consuming input failed",
 )
-STORE_LOST = ("could not establish connection", "http 0", "http 503", "http 500", "timeout was reached", "for http")
+STORE_LOST = ("could not establish connection", "timeout was reached", "for http")
+STORE_IN_TROUBLE = re.compile(r"\bhttp (code )?(0|429|5\d\d)\b")
+REFUSED = ("password authentication failed", "no pg_hba.conf entry", "http 401", "http 403", "http code 403")
+"""Said in the words of an outage, but it does not pass by itself."""
 RECOVERS = "It is tried again; if it goes on, start it or look at its log, then `lakehouse run`. Nothing was lost."
 
 
@@ -69,7 +76,9 @@ def meaning_of_text(text: str) -> LakehouseError | None:
         return _disk_full("")
     if any(sign in lower for sign in NO_CONNECTION_LEFT):
         return no_connection_left("The Postgres server")
-    if any(sign in lower for sign in STORE_LOST):
+    if any(sign in lower for sign in REFUSED):
+        return None
+    if any(sign in lower for sign in STORE_LOST) or STORE_IN_TROUBLE.search(lower):
         return UnavailableError("The lake's object store cannot be reached.", remedy=RECOVERS)
     if any(sign in lower for sign in CONNECTION_LOST):
         return _connection_lost("")
@@ -105,6 +114,8 @@ def _of_postgres(text: str, code: str | None) -> LakehouseError | None:
         return no_connection_left("The Postgres server")
     # Class 08 and 57P: the connection or the server went away; without a code the driver noticed it by itself.
     if code is not None and not code.startswith(("08", "57P")):
+        return None
+    if any(sign in text.lower() for sign in REFUSED):
         return None
     return _connection_lost(f": {first}") if any(sign in text.lower() for sign in CONNECTION_LOST) else None
 

@@ -91,18 +91,41 @@ def arrival(instance: DagsterInstance, declaration: DropZoneSource, settings: Se
 
 
 def _to_resume(instance: DagsterInstance, source: str) -> DagsterRun | None:
-    """The newest run that has ended, where an outage ended it: files it recorded may not have reached the marts."""
-    ended = instance.get_run_records(RunsFilter(statuses=ENDED), limit=LOOK_BACK)
-    own = [record for record in ended if record.dagster_run.tags.get(names.TAG_SOURCE, source) == source][:MAX_OUTAGES]
-    if not own or not failed_of_outage(instance, own[0].dagster_run):
-        return None
-    often = len(own) == MAX_OUTAGES and all(failed_of_outage(instance, record.dagster_run) for record in own[1:])
-    return None if often and _recent(own[0]) else own[0].dagster_run
+    """The newest run that an outage ended and that no later one made up for: its files may not have reached the marts.
+
+    A later run of a part, such as one asset from the page, makes up for nothing.
+    """
+    latest = instance.get_run_records(RunsFilter(statuses=ENDED), limit=LOOK_BACK)
+    tagged = instance.get_run_records(RunsFilter(statuses=ENDED, tags={names.TAG_SOURCE: source}), limit=LOOK_BACK)
+    ended = {record.storage_id: record for record in [*latest, *tagged]}
+    own = [ended[number] for number in sorted(ended, reverse=True) if _concerns(ended[number].dagster_run, source)]
+    for place, record in enumerate(own):
+        run = record.dagster_run
+        if failed_of_outage(instance, run):
+            row = own[place : place + MAX_OUTAGES]
+            often = len(row) == MAX_OUTAGES and all(failed_of_outage(instance, item.dagster_run) for item in row[1:])
+            made_up_for = any(_covers(later.dagster_run, run) for later in own[:place])
+            return None if made_up_for or (often and _recent(record)) else run
+        if not run.asset_selection:
+            return None
+    return None
+
+
+def _covers(run: DagsterRun, other: DagsterRun) -> bool:
+    """Whether a run was to build at least what the other was."""
+    own, wanted = run.asset_selection, other.asset_selection
+    return not own or bool(wanted and wanted <= own)
+
+
+def _concerns(run: DagsterRun, source: str) -> bool:
+    return run.tags.get(names.TAG_SOURCE, source) == source
 
 
 def _recent(record: RunRecord) -> bool:
+    # From its end, not its beginning: a run that takes longer than the pause is not repeated without one either.
+    ended = datetime.fromtimestamp(record.end_time, UTC) if record.end_time else record.create_timestamp
     # A run from the future is one from before the clock was set back; it holds up nothing.
-    return timedelta(0) <= datetime.now(UTC) - record.create_timestamp < FAILED_PAUSE
+    return timedelta(0) <= datetime.now(UTC) - ended < FAILED_PAUSE
 
 
 def downstream(declarations: Iterable[DropZoneSource], assets: Iterable[AssetsDefinition]) -> dict[str, list[AssetKey]]:

@@ -48,6 +48,7 @@ TAG_RESUMES = "lakehouse/resumes"
 TAG_DIED = "lakehouse/died"
 TAG_FILES = "lakehouse/files"
 TAG_STARTED_BY = "lakehouse/started_by"
+BY_COMMAND = "lakehouse run"
 TAG_PROCESS = "lakehouse/process"
 
 # Metadata of a step's failure.

@@ -1,4 +1,4 @@
-"""Whether a run failed of something that passes by itself: its process died, or a server or store was away.
+"""Whether a run failed of something that passes by itself: its process died or was stopped, or a server was away.
 
 What belongs here: that distinction, made from what the run's event log holds. What does not: what follows from it
 (:mod:`orchestration.arrivals`).
@@ -12,6 +12,8 @@ from dagster import DagsterEventType, DagsterInstance, DagsterRun, DagsterRunSta
 from lakehouse.failures import meaning_of_text
 from orchestration import names
 
+INTERRUPTED = "DagsterExecutionInterruptedError"
+"""The process of a run was told to end (SIGTERM) while it executed a step."""
 FAILURES = (DagsterEventType.STEP_FAILURE, DagsterEventType.RUN_FAILURE)
 
 
@@ -29,13 +31,15 @@ def failed_of_outage(instance: DagsterInstance, run: DagsterRun) -> bool:
         return False
     if died(run):
         return True
-    found = list(_outages(instance, run.run_id))
+    found = list(_outages(instance, run))
     return bool(found) and all(found)
 
 
-def _is_outage(error: Any) -> bool:
+def _is_outage(error: Any, run: DagsterRun) -> bool:
     # Dagster wraps what is raised within a step; the driver's own error is further down.
     while error is not None:
+        if INTERRUPTED in (error.cls_name or ""):
+            return run.tags.get(names.TAG_STARTED_BY) != names.BY_COMMAND  # there it was a person's Ctrl-C
         meaning = meaning_of_text(error.message)
         if meaning is not None and meaning.transient:
             return True
@@ -43,14 +47,14 @@ def _is_outage(error: Any) -> bool:
     return False
 
 
-def _outages(instance: DagsterInstance, run_id: str) -> Iterator[bool]:
+def _outages(instance: DagsterInstance, run: DagsterRun) -> Iterator[bool]:
     """For every failure told in the event log, whether it was an outage; the run's own only where no step tells.
 
     A run's own failure without an error comes from outside: it could not be launched, or its process was gone.
     """
     for kind in FAILURES:
         told = False
-        for record in instance.get_records_for_run(run_id, of_type=kind).records:
+        for record in instance.get_records_for_run(run.run_id, of_type=kind).records:
             event = record.event_log_entry.get_dagster_event()
             data = event.step_failure_data if event.is_step_failure else event.job_failure_data
             if event.is_step_failure and event.step_failure_data.user_failure_data is not None:
@@ -58,7 +62,7 @@ def _outages(instance: DagsterInstance, run_id: str) -> Iterator[bool]:
                 yield names.META_TRANSIENT in event.step_failure_data.user_failure_data.metadata
             elif data is not None and data.error is not None:
                 told = True
-                yield _is_outage(data.error)
+                yield _is_outage(data.error, run)
             elif kind is DagsterEventType.RUN_FAILURE:
                 yield True
         if told:

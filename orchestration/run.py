@@ -104,7 +104,7 @@ def run(
                 reconstructable(pipeline_job),
                 instance=instance,
                 run_config=QUIET,
-                tags={**options.to_tags(), **run_tags("lakehouse run")},
+                tags={**options.to_tags(), **run_tags(names.BY_COMMAND)},
                 asset_selection=keys,
             )
         summary.run_id, summary.success = result.run_id, result.success

@@ -88,6 +88,7 @@ def build(
 
     Raises:
         LakehouseError: dbt could not run at all (as opposed to a node that failed).
+        BaseException: what interrupted dbt.
     """
     import json
 
@@ -100,6 +101,8 @@ def build(
         args.append("--full-refresh")
     result = raw_invoke(settings, args, manifest=manifest, on_node=on_node)
     if result.exception is not None:
+        if not isinstance(result.exception, Exception):
+            raise result.exception  # an interrupt: dbt hands on everything, but this is not for it to keep
         if understood := meaning(result.exception):
             raise understood from result.exception
         raise LakehouseError(f"dbt stopped: {result.exception}", remedy=f"See {settings.dbt_dir / 'logs' / 'dbt.log'}.")

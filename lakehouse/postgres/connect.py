@@ -14,7 +14,7 @@ from lakehouse.errors import UnavailableError
 from lakehouse.failures import NO_CONNECTION_LEFT, no_connection_left
 from lakehouse.postgres.cluster import MARTS_DATABASE, STATE_DATABASE
 from lakehouse.postgres.home import passfile
-from lakehouse.postgres.passfile import BI, HOST, SUPERUSER, WRITER
+from lakehouse.postgres.passfile import BI, HOST, SUPERUSER, WRITER, keep_one
 from lakehouse.settings import Settings
 
 if TYPE_CHECKING:
@@ -58,10 +58,13 @@ def bi_url(settings: Settings) -> str:
 
 
 def marts_dsn(settings: Settings) -> str:
-    """Keyword/value conninfo of the marts for DuckDB's ATTACH. External: may hold the password, do not print it.
+    """Keyword/value conninfo of the marts for DuckDB's ATTACH, without a password: that is put into a passfile.
 
     Values are escaped by backslashes, not quoted, so that it can stand between single quotes in SQL
     once its own are doubled.
+
+    Raises:
+        ConfigError: the passfile cannot be written.
     """
     if settings.embedded_postgres:
         values = {
@@ -75,6 +78,8 @@ def marts_dsn(settings: Settings) -> str:
         from psycopg2.extensions import parse_dsn
 
         values = parse_dsn(marts_url(settings))
+        if password := values.pop("password", None):
+            values["passfile"] = str(keep_one(settings.data_path / "marts.pgpass", password))
     return " ".join(f"{name}={_escape(value)}" for name, value in values.items())
 
 

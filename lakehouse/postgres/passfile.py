@@ -1,7 +1,7 @@
-"""The generated passwords of the embedded server's roles, in libpq's own file format.
+"""Passwords in libpq's own file format: the generated ones of the embedded server's roles, that of an external one.
 
-libpq, psycopg2 and DuckDB read the file themselves (``passfile=`` in a connection string), so no password ever stands
-in a URL, a command line or an environment variable.
+libpq, psycopg2 and DuckDB read the file themselves (``passfile=`` in a connection string), so none of these
+stands in a command line, and none in an error: DuckDB shows the whole connection string where it cannot connect.
 """
 
 from __future__ import annotations
@@ -43,6 +43,30 @@ def ensure(path: Path) -> dict[str, str]:
             remedy="Run as the user that owns the data folder, or point LAKEHOUSE_DATA_DIR to a folder of yours.",
         ) from error
     return passwords
+
+
+def keep_one(path: Path, password: str) -> Path:
+    """A passfile that gives one password to whatever server is asked, written only where it changes.
+
+    Args:
+        path: the passfile; its folder is made.
+        password: of an external server.
+
+    Raises:
+        ConfigError: it cannot be written.
+    """
+    escaped = password.replace("\\", "\\\\").replace(":", "\\:")
+    text = f"*:*:*:*:{escaped}\n"
+    try:
+        if not path.exists() or path.stat().st_mode & 0o077 or path.read_text(encoding="utf-8") != text:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_private(path, text)
+    except OSError as error:
+        raise ConfigError(
+            f"The password of the marts server is handed to DuckDB in {path}, which cannot be used: {error.strerror}.",
+            remedy="Run as the user that owns the data folder, or point LAKEHOUSE_DATA_DIR to a folder of yours.",
+        ) from error
+    return path
 
 
 def fingerprint(passwords: dict[str, str]) -> str:

@@ -154,10 +154,15 @@ class S3Lake(Lake):
         S3 has no rename. The copy is bound to the expected ETag, and so is the delete: a store that honours
         ``If-Match`` on DELETE never loses a newer object; for the others the object is compared right before it.
         """
-        if self.exists(target):
-            raise FileExistsError(errno.EEXIST, "the target exists", target)
         before = expected or self.stat(source)
-        self._copy(source, target, before)
+        try:
+            there = self.stat(target)
+        except FileNotFoundError:
+            self._copy(source, target, before)
+        else:
+            # The same content: a move that was cut off between copy and delete. It is finished.
+            if (there.version, there.size) != (before.version, before.size):
+                raise FileExistsError(errno.EEXIST, "the target exists", target)
         if self.stat(source).version != before.version:
             raise self._changed(source)
         from botocore.exceptions import ClientError

@@ -11,8 +11,7 @@ from typing import Any
 from dagster import DagsterEvent, DagsterEventType, DagsterRun
 
 from orchestration import names
-
-INTERRUPTED = "DagsterExecutionInterruptedError"
+from orchestration.outages import INTERRUPTED
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,7 @@ OVERLAP = timedelta(minutes=10)
 DEEP_SECONDS = 3600.0
 """This often, and first of all, a process looks at everything that is kept: clocks of machines may be further apart."""
 ALERT = "lineage_not_mapped"
+ALL_RUNS = "all runs"
 _deep_at = float("-inf")
 
 
@@ -87,8 +88,11 @@ def try_to_map(instance: DagsterInstance, settings: Settings) -> int:
     except (LakehouseError, psycopg2.OperationalError) as error:
         log.info("Ended runs are mapped to lineage later: %s", error)
     except Exception as error:
+        if isinstance(meaning(error), UnavailableError | DiskFullError):
+            log.info("Ended runs are mapped to lineage later: %s", error)
+            return 0
         log.exception("Mapping ended runs to lineage failed; it is tried again.")
-        _alert(settings, "all runs", error, None)
+        _alert(settings, ALL_RUNS, error, None)
     return 0
 
 
@@ -141,6 +145,7 @@ def _map(instance: DagsterInstance, connection: Connection, settings: Settings, 
         sync_if_changed(connection, settings, catalog)
     except Exception:  # what the runs did is told; the declarations are told again every six hours
         log.exception("What is declared could not be told to lineage.")
+    state.resolve_alerts(connection, kind=ALERT, subjects=[ALL_RUNS])
     return len(records)
 
 

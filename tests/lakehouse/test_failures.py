@@ -46,6 +46,11 @@ def test_a_wrapped_exception_is_found():
         ("FATAL:  sorry, too many clients already", UnavailableError),
         ("server closed the connection unexpectedly", UnavailableError),
         ("IO Error: Could not establish connection error for HTTP HEAD to 'http://127.0.0.1:9/x'", UnavailableError),
+        ("HTTP Error: Unable to connect to URL http://lake/x: Service Unavailable (HTTP code 503)", UnavailableError),
+        ("HTTP Error: HTTP GET error on 'http://lake/x' (HTTP 502)", UnavailableError),
+        ('could not translate host name "postgres-marts" to address: Name or service not known', UnavailableError),
+        ("no connection to the server", UnavailableError),
+        ("SSL connection has been closed unexpectedly", UnavailableError),
     ],
 )
 def test_messages_that_mean_trouble(text, kind):
@@ -53,9 +58,15 @@ def test_messages_that_mean_trouble(text, kind):
 
 
 @pytest.mark.parametrize(
-    "text", ['Binder Error: Referenced column "batch" not found in FROM clause!', "Got 3 results, configured to fail"]
+    "text",
+    [
+        'Binder Error: Referenced column "batch" not found in FROM clause!',
+        "Got 3 results, configured to fail",
+        "HTTP Error: HTTP GET error on 'http://lake/x' (HTTP 403)",
+        'connection to server at "m", port 5432 failed: FATAL:  password authentication failed for user "w"',
+    ],
 )
-def test_messages_that_are_about_the_model_are_left_to_it(text):
+def test_messages_of_what_does_not_pass_by_itself_are_left_as_they_are(text):
     assert meaning_of_text(text) is None
 
 

@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+
 import psycopg2
 import pytest
-from dagster import DagsterInstance, DagsterRunStatus, job, op
+from dagster import (
+    AssetKey,
+    DagsterExecutionInterruptedError,
+    DagsterInstance,
+    DagsterRunStatus,
+    Definitions,
+    asset,
+    define_asset_job,
+    job,
+    op,
+)
 from idle_runs import idle
 
 from lakehouse.errors import DataError, UnavailableError
@@ -73,11 +86,12 @@ def test_after_three_deaths_in_a_row_there_is_a_pause(instance):
         (UnavailableError("The marts server does not answer.", remedy="Start it."), True),
         (DataError("A model is wrong.", remedy="Mend it."), False),
         (ZeroDivisionError("a fault of ours"), False),
+        (DagsterExecutionInterruptedError(), True),  # `lakehouse up` was stopped in the middle of it
     ],
 )
 def test_what_an_outage_ended_is_resumed_and_what_is_wrong_is_not(instance, error, resumed):
     settings = Settings(_env_file=None, retry_max=0)
-    understood = not isinstance(error, psycopg2.OperationalError)
+    understood = not isinstance(error, psycopg2.OperationalError | DagsterExecutionInterruptedError)
 
     @op
     def breaks() -> None:
@@ -105,3 +119,54 @@ def test_a_run_that_is_never_launched_is_not_taken_up_for_ever(instance):
     for _ in range(arrivals.MAX_OUTAGES):
         instance.report_run_failed(instance.get_run_by_id(_ended(instance, DagsterRunStatus.STARTING)))
     assert _resumed(instance) is None
+
+
+def test_ctrl_c_on_a_command_is_not_taken_up_again(instance):
+    @op
+    def breaks() -> None:
+        raise DagsterExecutionInterruptedError
+
+    @job(tags={names.TAG_STARTED_BY: names.BY_COMMAND})
+    def broken() -> None:
+        breaks()
+
+    broken.execute_in_process(instance=instance, raise_on_error=False)
+    assert _resumed(instance) is None
+
+
+def test_a_later_run_of_a_part_does_not_make_up_for_a_broken_one(instance):
+    @asset
+    def one() -> None: ...
+
+    @asset
+    def other() -> None: ...
+
+    assets = Definitions([one, other], jobs=[define_asset_job(names.FILES_JOB)]).resolve_job_def(names.FILES_JOB)
+
+    def of(*keys: str, status=DagsterRunStatus.SUCCESS) -> str:
+        chosen = frozenset(map(AssetKey, keys))
+        return instance.create_run_for_job(assets, status=status, asset_selection=chosen).run_id
+
+    dead = of("one", "other", status=DagsterRunStatus.FAILURE)
+    instance.add_run_tags(dead, {names.TAG_DIED: dead})
+    of("one")
+    of("other")
+    assert _resumed(instance) == dead
+    of("one", "other")
+    assert _resumed(instance) is None
+
+
+def test_many_runs_of_other_sources_do_not_hide_a_broken_one(instance):
+    dead = _ended(instance, died=True, **{names.TAG_SOURCE: "bioreactor"})
+    for _ in range(arrivals.LOOK_BACK + 1):
+        _ended(instance, DagsterRunStatus.SUCCESS, **{names.TAG_SOURCE: "other"})
+    assert _resumed(instance) == dead
+
+
+def test_the_pause_counts_from_the_end_of_a_long_run():
+    now = datetime.now(UTC)
+    hour = timedelta(hours=1)
+    ended_now = SimpleNamespace(create_timestamp=now - hour, end_time=now.timestamp() - 1)
+    ended_long_ago = SimpleNamespace(create_timestamp=now - 2 * hour, end_time=(now - hour).timestamp())
+    from_the_future = SimpleNamespace(create_timestamp=now + hour, end_time=(now + hour).timestamp())
+    assert [arrivals._recent(item) for item in (ended_now, ended_long_ago, from_the_future)] == [True, False, False]

@@ -34,8 +34,19 @@ def test_external_urls_are_used_as_they_are():
     settings = make_settings(ODD, state_url="postgresql://a:b@s:1/x", marts_url="postgres://c:d%40@m/y?sslmode=require")
     assert connect.state_url(settings) == "postgresql://a:b@s:1/x"
     assert connect.marts_url(settings) == connect.marts_admin_url(settings)
-    assert parse_dsn(connect.marts_dsn(settings))["password"] == "d@"
     assert connect.sqlalchemy_url(connect.marts_url(settings)).startswith("postgresql+psycopg2://c:d%40@m/y?")
+
+
+def test_the_password_of_an_external_server_is_kept_in_a_file_that_duckdbs_errors_do_not_show(tmp_path):
+    url = "postgres://c:d%40%3A%5C@m/y?sslmode=require"
+    dsn = parse_dsn(connect.marts_dsn(make_settings(tmp_path, state_url="postgresql://a:b@s:1/x", marts_url=url)))
+    assert dsn == {"user": "c", "dbname": "y", "host": "m", "sslmode": "require", "passfile": dsn["passfile"]}
+    kept = Path(dsn["passfile"])
+    assert kept.read_text() == "*:*:*:*:d@\\:\\\\\n"
+    assert kept.stat().st_mode & 0o777 == 0o600
+    before = kept.stat().st_mtime_ns
+    connect.marts_dsn(make_settings(tmp_path, state_url="postgresql://a:b@s:1/x", marts_url=url))
+    assert kept.stat().st_mtime_ns == before
 
 
 def test_reading_external_marts_is_a_read_only_session():

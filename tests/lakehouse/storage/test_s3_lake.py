@@ -74,3 +74,12 @@ def test_a_wrong_key_is_a_config_error_and_never_printed(minio_endpoint, tmp_pat
     lake = open_lake(object_stores.s3_settings(minio_endpoint, tmp_path, s3_access_key="nobody"))
     with pytest.raises(ConfigError, match=r"refuses the S3 key \(InvalidAccessKeyId\)"):
         lake.check()
+
+
+def test_a_move_that_was_cut_off_between_copy_and_delete_is_finished(s3):
+    lake = open_lake(s3)
+    lake.write("drop/a", b"broken")
+    lake.copy("drop/a", "quarantine/a")
+    lake.move("drop/a", "quarantine/a", expected=lake.stat("drop/a"))
+    assert not lake.exists("drop/a")
+    assert lake.read("quarantine/a") == b"broken"
