@@ -19,7 +19,7 @@ from benchmarks.places import PYTHON, Place, a_place
 from benchmarks.processes import measured
 
 REPEAT = 10
-LARGE_ROWS = 5_000_000
+LARGE_ROWS = 20_000_000
 ROWS_PER_BATCH = 58_000
 """Of a sample batch at scale 1."""
 LIMIT_PERCENT = 1.0
