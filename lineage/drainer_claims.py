@@ -57,11 +57,20 @@ PAGES = f"""
             sum(pg_column_size(body)) over (order by event_id) - pg_column_size(body) as before
         from (
             select * from data_platform.lineage_outbox
-            where order_key = wanted.order_key and status = 'pending' order by event_id limit %(events)s
+            where order_key = wanted.order_key and status = 'pending' and (
+                order_key <> %(sync)s or event_id < (
+                    select coalesce(min(event_id), 9223372036854775807) from (
+                        select event_id from data_platform.lineage_outbox
+                        where status = 'pending' and order_key <> %(sync)s offset 0
+                    ) runs
+                )
+            ) order by event_id limit %(events)s
         ) page
     ) e join data_platform.lineage_outbox o using (event_id)
     where e.before < %(bytes)s order by wanted.place, e.event_id
 """
+"""Metadata up to the oldest waiting event of a run. ``offset 0``: else Postgres looks for the lowest position along the
+primary key, past everything that was delivered."""
 RECORD = """
     update data_platform.lineage_outbox o set status = v.status, attempts = o.attempts + v.answered,
         last_status = v.code, last_error = v.error, delivered_at = case when v.status = 'delivered' then now() end,
@@ -169,13 +178,16 @@ class Claims:
         return self.go_on(ours)
 
     def go_on(self, order_keys: Sequence[str]) -> list[Lane]:
-        """The next events of runs that are claimed; a run that has none due is released."""
+        """The next events of runs that are claimed; a run that has none due is released.
+
+        So is metadata before which an event of a run waits.
+        """
         if not order_keys:
             return []
         found: dict[str, list[Pending]] = {}
         waiting: set[str] = set()
         with self._connection.cursor() as cursor:
-            cursor.execute(PAGES, {"keys": list(order_keys), "events": PAGE_EVENTS, "bytes": PAGE_BYTES})
+            cursor.execute(PAGES, {"keys": list(order_keys), "sync": SYNC, "events": PAGE_EVENTS, "bytes": PAGE_BYTES})
             for order_key, event_id, key, job, attempts, doubt, due, body in cursor:
                 if order_key not in found and not due:
                     waiting.add(order_key)

@@ -7,9 +7,12 @@ from dataclasses import replace
 from obedient_server import Reply
 from sample_events import run_of
 
+from lakehouse.postgres.connect import connect, state_url
 from lineage import outbox as box
+from lineage.drainer_claims import Claims, Result
 from lineage.outbox_replay import replay_runs
 from lineage.outgoing import SYNC, Outgoing
+from lineage.transport import Answer, Outcome
 
 
 def _last_end(server, job):
@@ -72,3 +75,44 @@ def test_metadata_waits_for_the_runs_before_it(outbox, server, drain):
     server.reply = lambda event, arrival: Reply(after=0.02)
     drain(lineage_clients=8).run(once=True)
     assert [key.split("/")[0] for key in server.keys[-6:]] == [SYNC] * 6
+
+
+def test_metadata_waits_for_the_runs_that_lie_between_its_events_too(outbox, server, drain):
+    """Its first events are the oldest of all; what follows was recorded after a run that is still pending."""
+    first, then = run_of(SYNC)[:2], run_of(SYNC)[2:]
+    for events in (first, run_of("run-1"), then):
+        box.put(outbox, events, run_id=None)
+    server.reply = lambda event, arrival: Reply(after=0.05 if event["order"] == "run-1" else 0.0)
+    drain(lineage_clients=8).run(once=True)
+    once = list(dict.fromkeys(server.keys))
+    assert [key for key in once if key.startswith(SYNC)] == [item.key for item in (*first, *then)]
+    assert once[-4:] == [item.key for item in then]
+
+
+def test_of_metadata_only_what_no_older_event_of_a_run_precedes_is_claimed_and_otherwise_it_is_let_go(
+    outbox, delivery_server
+):
+    first, then = run_of(SYNC)[:2], run_of(SYNC)[2:]
+    for events in (first, run_of("run-1"), then):
+        box.put(outbox, events, run_id=None)
+    ours = connect(state_url(delivery_server.settings), what="state database")
+    theirs = connect(state_url(delivery_server.settings), what="state database")
+    try:
+        ours.autocommit = theirs.autocommit = True
+        one, other = Claims(ours), Claims(theirs)
+        (lane,) = one.claim([SYNC])
+        assert [item.key for item in lane.events] == [item.key for item in first]
+        assert other.claim([SYNC]) == []
+        _delivered(one, lane)
+        assert one.go_on([SYNC]) == []  # and so it is released
+        _delivered(other, *other.claim(["run-1"]))
+        (lane,) = other.claim([SYNC])
+        assert [item.key for item in lane.events] == [item.key for item in then]
+    finally:
+        ours.close()
+        theirs.close()
+
+
+def _delivered(claims, *lanes):
+    done = Answer(Outcome.DELIVERED, 201)
+    claims.record([Result(lane.order_key, item, done, "delivered", True) for lane in lanes for item in lane.events])
