@@ -27,15 +27,26 @@ UNANSWERED = "no answer: "
 CONFIRM_WITHIN = "1 day"
 CONFIRM = f"""
     with doubtful as (
-        update data_platform.lineage_outbox set last_error = null
+        select event_id, order_key from data_platform.lineage_outbox
         where status = 'delivered' and last_error like '{UNANSWERED}%%'
         and delivered_at between now() - interval '{CONFIRM_WITHIN}' and now() - %(after)s * interval '1 second'
-        returning order_key, event_id
-    ), followed as (select order_key, min(event_id) as event_id from doubtful group by order_key)
-    update data_platform.lineage_outbox o set status = 'pending', created_at = now(), next_attempt_at = now()
-    from followed f where o.order_key = f.order_key and o.event_id > f.event_id
-    and o.type in ('COMPLETE', 'FAIL', 'ABORT') and o.status = 'delivered'
+    ), touched as (
+        select o.event_id, o.type in ('COMPLETE', 'FAIL', 'ABORT') as ends,
+            o.event_id in (select event_id from doubtful) as settled
+        from (select order_key, min(event_id) as event_id from doubtful group by order_key) first
+        join data_platform.lineage_outbox o on o.order_key = first.order_key and o.event_id >= first.event_id
+    )
+    update data_platform.lineage_outbox o set
+        last_error = case when not t.settled then o.last_error end,
+        status = case when t.ends then 'pending' else o.status end,
+        delivered_at = case when not t.ends then o.delivered_at end,
+        created_at = case when t.ends then now() else o.created_at end,
+        next_attempt_at = case when t.ends then now() else o.next_attempt_at end
+    from touched t where o.event_id = t.event_id and (t.ends or t.settled) and o.status = 'delivered'
+    returning o.status
 """
+"""Each row once: of two changes to one row in one statement Postgres keeps one. A doubt too fresh to be settled stays
+with its event, also where that is sent again."""
 LOCK = "hashtextextended('lakehouse lineage ' || order_key, 0)"
 CANDIDATES = """
     select order_key from (
@@ -237,17 +248,18 @@ class Claims:
                     )
 
     def confirm(self, after: float) -> int:
-        """Have the ends of jobs delivered again that follow an event with a doubt; return how many.
+        """Settle doubts: have the ends delivered again from the first doubtful event of a run on; return how many ends.
 
         An attempt that got no answer may arrive after the one that did, and after the end of its job, which a server
-        like Marquez then takes for running. So the end is sent once more when whatever was under way has arrived.
+        like Marquez then takes for running. So the end is sent once more when whatever was under way has arrived; also
+        where the doubt is about the end itself. Doubts about other events are cleared without a further attempt.
 
         Args:
             after: seconds since the delivery.
         """
         with self._connection.cursor() as cursor:
             cursor.execute(CONFIRM, {"after": after})
-            return cursor.rowcount
+            return sum(1 for (status,) in cursor.fetchall() if status == "pending")
 
     def anything_pending(self) -> bool:
         """Whether an event waits, due or not."""

@@ -15,7 +15,7 @@ from sample_events import event, run_of
 
 from lakehouse.errors import UnavailableError
 from lineage import outbox as box
-from lineage.drainer_claims import PAGE_EVENTS
+from lineage.drainer_claims import PAGE_EVENTS, Claims
 
 CUT = "select pg_terminate_backend(pid) from pg_stat_activity where usename = current_user and pid <> pg_backend_pid()"
 
@@ -24,6 +24,11 @@ def _ask(connection, sql, *values):
     with connection, connection.cursor() as cursor:
         cursor.execute(sql, values)
         return cursor.fetchall()
+
+
+def _do(connection, sql):
+    with connection, connection.cursor() as cursor:
+        cursor.execute(sql)
 
 
 def _statuses(connection):
@@ -322,3 +327,37 @@ def test_an_end_is_sent_again_when_an_event_before_it_may_have_arrived_late(outb
     drainer.request_stop()
     thread.join(10)
     assert len(server.keys) == 7  # once is enough
+
+
+def test_an_end_that_is_itself_in_doubt_is_sent_again_too_and_no_doubt_is_left(outbox, server, drain):
+    """Both attempts may still arrive, the START after the COMPLETE."""
+    box.put(outbox, run_of("run-1", ["dim_batch"]), run_id="run-1")
+    server.reply = lambda event, arrival: Reply(0 if event["number"] in (1, 2) and not arrival else 201)
+    drainer = drain(lineage_timeout_seconds=0.3)
+    thread = threading.Thread(target=drainer.run)
+    thread.start()
+    start, end, parent = "run-1/1/START", "run-1/2/COMPLETE", "run-1/3/COMPLETE"
+    until(lambda: len(server.keys) >= 8, 20, "the ends came again")
+    until(lambda: set(_statuses(outbox).values()) == {"delivered"}, 20, "delivered")
+    until(lambda: {item.last_error for item in box.events(outbox)} == {None}, 20, "no doubt is left")
+    time.sleep(1.0)  # longer than the pause between two looks
+    drainer.request_stop()
+    thread.join(10)
+    assert server.keys == ["run-1/0/START", start, start, end, end, parent, end, parent]
+
+
+def test_doubts_that_are_too_fresh_to_be_settled_stay_and_only_what_is_sent_again_is_counted(outbox):
+    box.put(outbox, run_of("run-1", ["dim_batch"]), run_id="run-1")
+    _do(outbox, "update data_platform.lineage_outbox set status = 'delivered', delivered_at = now() - interval '9 s'")
+    _do(outbox, "update data_platform.lineage_outbox set last_error = 'no answer: cut' where event_key ~ '/[12]/'")
+    _do(outbox, "update data_platform.lineage_outbox set delivered_at = now() where event_key ~ '/2/'")
+    claims = Claims(outbox)
+    assert claims.confirm(60.0) == 0
+    assert claims.confirm(5.0) == 2
+    assert [(item.status, item.last_error) for item in box.events(outbox)] == [
+        ("delivered", None),
+        ("delivered", None),
+        ("pending", "no answer: cut"),
+        ("pending", None),
+    ]
+    assert claims.confirm(5.0) == 0
