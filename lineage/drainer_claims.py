@@ -82,14 +82,34 @@ PAGES = f"""
 """
 """Metadata up to the oldest waiting event of a run. ``offset 0``: else Postgres looks for the lowest position along the
 primary key, past everything that was delivered."""
-RECORD = """
-    update data_platform.lineage_outbox o set status = v.status, attempts = o.attempts + v.answered,
-        last_status = v.code, last_error = v.error, delivered_at = case when v.status = 'delivered' then now() end,
-        next_attempt_at = now() + v.delay * interval '1 second'
-    from unnest(%(ids)s, %(statuses)s, %(answered)s, %(codes)s::int[], %(errors)s::text[], %(delays)s::float[])
-        as v (event_id, status, answered, code, error, delay)
-    where o.event_id = v.event_id and o.status = 'pending' returning o.event_id
+REPLAYS = "hashtextextended('lakehouse lineage replay', 1)"
+"""Held by who makes delivered events wait again, shared by who notes answers: neither works on what the other has not
+committed yet, or an event would be noted as delivered while the one before it is made to wait."""
+RECORD = f"""
+    select pg_advisory_xact_lock_shared({REPLAYS});
+    with noted as (
+        select v.*, v.status = 'delivered' and exists (
+            select 1 from data_platform.lineage_outbox earlier
+            where earlier.order_key = v.order_key and earlier.status = 'pending' and earlier.event_id < v.event_id
+            and earlier.event_id <> all(%(ids)s)
+        ) as overtaken
+        from unnest(
+            %(ids)s, %(order_keys)s, %(statuses)s, %(answered)s, %(codes)s::int[], %(errors)s::text[],
+            %(delays)s::float[]
+        ) as v (event_id, order_key, status, answered, code, error, delay)
+    )
+    update data_platform.lineage_outbox o set status = case when n.overtaken then 'pending' else n.status end,
+        attempts = o.attempts + n.answered, last_status = n.code, last_error = n.error,
+        delivered_at = case when n.status = 'delivered' and not n.overtaken then now() end,
+        next_attempt_at = now() + n.delay * interval '1 second'
+    from noted n where o.event_id = n.event_id and o.status = 'pending' returning o.event_id
 """
+FOLLOWING = f"""
+    select pg_advisory_xact_lock({REPLAYS});
+    update data_platform.lineage_outbox set status = 'pending', delivered_at = null
+    where order_key = %s and event_id > %s and status = 'delivered'
+"""
+"""Two statements in one transaction each: the second sees what was committed while the first waited."""
 
 
 @dataclass(frozen=True)
@@ -223,6 +243,9 @@ class Claims:
         An event that is not pending any more was delivered by another drainer while we had lost the connection, and
         with it the claim. Ours may have arrived after what follows it: what follows is delivered again, so that the
         last event of each job is the last that arrives.
+
+        A delivered event before which one of its run was made to wait again meanwhile (a replay, or as above) stays
+        pending: it is sent once more after that one.
         """
         if not results:
             return
@@ -231,6 +254,7 @@ class Claims:
                 RECORD,
                 {
                     "ids": [item.event.event_id for item in results],
+                    "order_keys": [item.order_key for item in results],
                     "statuses": [item.status for item in results],
                     "answered": [int(item.answered) for item in results],
                     "codes": [item.answer.status for item in results],
@@ -241,11 +265,7 @@ class Claims:
             noted = {row[0] for row in cursor.fetchall()}
             for item in results:
                 if item.event.event_id not in noted:
-                    cursor.execute(
-                        "update data_platform.lineage_outbox set status = 'pending', delivered_at = null"
-                        " where order_key = %s and event_id > %s and status = 'delivered'",
-                        (item.order_key, item.event.event_id),
-                    )
+                    cursor.execute(FOLLOWING, (item.order_key, item.event.event_id))
 
     def confirm(self, after: float) -> int:
         """Settle doubts: have the ends delivered again from the first doubtful event of a run on; return how many ends.

@@ -9,9 +9,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from lineage.drainer_claims import REPLAYS
+
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection
 
+ALONE = f"select pg_advisory_xact_lock({REPLAYS})"
+"""First, so that what a drainer notes meanwhile is either seen here or sees what is done here."""
 AGAIN = (
     "update data_platform.lineage_outbox set status = 'pending', attempts = 0, next_attempt_at = now(),"
     " delivered_at = null, created_at = now() where status <> 'pending'"
@@ -25,6 +29,7 @@ def replay_dead(connection: Connection) -> int:
     What follows was delivered before: if only the dead START came now, the server would take the run for running.
     """
     with connection, connection.cursor() as cursor:
+        cursor.execute(ALONE)
         cursor.execute(
             f"{AGAIN} and event_id >= (select min(d.event_id) from data_platform.lineage_outbox d"
             " where d.status = 'dead' and d.order_key = lineage_outbox.order_key)"
@@ -35,6 +40,7 @@ def replay_dead(connection: Connection) -> int:
 def replay_runs(connection: Connection, order_keys: Sequence[str]) -> int:
     """Have all events of these runs (or ``sync``) delivered again; return how many."""
     with connection, connection.cursor() as cursor:
+        cursor.execute(ALONE)
         cursor.execute(f"{AGAIN} and order_key = any(%s)", (list(order_keys),))
         return cursor.rowcount
 
@@ -42,6 +48,7 @@ def replay_runs(connection: Connection, order_keys: Sequence[str]) -> int:
 def replay_since(connection: Connection, since: datetime | None) -> int:
     """Have all runs with an event of this moment (aware) or later delivered again, whole; None: all runs."""
     with connection, connection.cursor() as cursor:
+        cursor.execute(ALONE)
         if since is None:
             cursor.execute(AGAIN)
         else:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from dataclasses import replace
 
+from delivering import until
 from obedient_server import Reply
 from sample_events import run_of
 
 from lakehouse.postgres.connect import connect, state_url
 from lineage import outbox as box
-from lineage.drainer_claims import Claims, Result
-from lineage.outbox_replay import replay_runs
+from lineage.drainer_claims import REPLAYS, Claims, Result
+from lineage.outbox_replay import AGAIN, replay_runs
 from lineage.outgoing import SYNC, Outgoing
 from lineage.transport import Answer, Outcome
 
@@ -111,6 +114,70 @@ def test_of_metadata_only_what_no_older_event_of_a_run_precedes_is_claimed_and_o
     finally:
         ours.close()
         theirs.close()
+
+
+def test_what_follows_an_event_that_was_replayed_meanwhile_is_sent_again_after_it(outbox, server, drain):
+    """The drainer has the end in memory when somebody replays its run: the START must not be what arrives last."""
+    events = run_of("run-1", ["dim_batch"])
+    box.put(outbox, events, run_id="run-1")
+    held = threading.Event()
+    server.reply = lambda event, arrival: Reply(held=held if (event["number"], arrival) == (2, 0) else None)
+    drainer = drain(lineage_timeout_seconds=20.0)
+    thread = threading.Thread(target=drainer.run)
+    thread.start()
+    until(lambda: len(server.keys) == 3, 20, "the end is in flight")
+    until(lambda: [item.status for item in box.events(outbox)].count("delivered") == 2, 20, "noted")
+    assert replay_runs(outbox, ["run-1"]) == 2
+    held.set()
+    until(lambda: {item.status for item in box.events(outbox)} == {"delivered"}, 20, "delivered")
+    drainer.request_stop()
+    thread.join(10)
+    keys = [item.key for item in events]
+    assert server.keys in ([*keys, *keys], [*keys[:3], *keys])  # its last event may not have been in memory
+
+
+def test_an_end_is_noted_only_where_no_earlier_event_of_its_run_waits_again(outbox, delivery_server):
+    for run in ("run-1", "run-2"):
+        box.put(outbox, run_of(run, ["dim_batch"]), run_id=run)
+    with contextlib.closing(connect(state_url(delivery_server.settings), what="state database")) as connection:
+        connection.autocommit = True
+        claims = Claims(connection)
+        one, two = claims.claim(["run-1", "run-2"])
+        _delivered(claims, *(replace(lane, events=lane.events[:2]) for lane in (one, two)))
+        assert replay_runs(outbox, ["run-1"]) == 2
+        _delivered(claims, *(replace(lane, events=lane.events[2:]) for lane in (one, two)))
+        assert [(item.status, item.delivered_at is None) for item in box.events(outbox)] == [
+            *[("pending", True)] * 4,
+            *[("delivered", False)] * 4,
+        ]
+        _delivered(claims, *claims.go_on(["run-1"]))  # the whole run in one statement: nothing precedes it
+        assert {item.status for item in box.events(outbox)} == {"delivered"}
+
+
+def test_a_replay_waits_for_what_is_being_noted_and_the_other_way_round(outbox, delivery_server):
+    """Else each would miss what the other has not committed: the end stays delivered, the START comes after it."""
+    box.put(outbox, run_of("run-1", ["dim_batch"]), run_id="run-1")
+    connections = [connect(state_url(delivery_server.settings), what="state database") for _ in range(2)]
+    try:
+        ours, theirs = connections
+        ours.autocommit = True
+        claims = Claims(ours)
+        (lane,) = claims.claim(["run-1"])
+        _delivered(claims, replace(lane, events=lane.events[:2]))
+        with theirs.cursor() as cursor:  # a replay that takes its time
+            cursor.execute(f"select pg_advisory_xact_lock({REPLAYS})")
+            cursor.execute(f"{AGAIN} and order_key = 'run-1'")
+            assert cursor.rowcount == 2
+        noting = threading.Thread(target=_delivered, args=(claims, replace(lane, events=lane.events[2:])))
+        noting.start()
+        noting.join(0.3)
+        assert noting.is_alive()
+        theirs.commit()
+        noting.join(10)
+        assert [item.status for item in box.events(outbox)] == ["pending"] * 4
+    finally:
+        for connection in connections:
+            connection.close()
 
 
 def _delivered(claims, *lanes):
