@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from lakehouse.errors import ConfigError
 from lineage.drainer_claims import REPLAYS
+from lineage.outgoing import SYNC
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection
@@ -26,19 +28,31 @@ AGAIN = (
 def replay_dead(connection: Connection) -> int:
     """Have dead letters delivered again, with everything that follows them in their runs; return how many events.
 
-    What follows was delivered before: if only the dead START came now, the server would take the run for running.
+    What follows was delivered before: if only the dead START came now, the server would take the run for running. Of
+    metadata only dead letters and runs come again: what was told of a model before its first run would grey its node.
     """
     with connection, connection.cursor() as cursor:
         cursor.execute(ALONE)
         cursor.execute(
             f"{AGAIN} and event_id >= (select min(d.event_id) from data_platform.lineage_outbox d"
             " where d.status = 'dead' and d.order_key = lineage_outbox.order_key)"
+            " and (order_key <> %s or status = 'dead' or kind = 'run')",
+            (SYNC,),
         )
         return cursor.rowcount
 
 
 def replay_runs(connection: Connection, order_keys: Sequence[str]) -> int:
-    """Have all events of these runs (or ``sync``) delivered again; return how many."""
+    """Have all events of these runs delivered again; return how many.
+
+    Raises:
+        ConfigError: ``sync`` is among them: what was told of a model before its first run would grey its node.
+    """
+    if SYNC in order_keys:
+        raise ConfigError(
+            f"{SYNC} is no run: old metadata told again would hide what runs have told since.",
+            remedy="Metadata since a moment: lakehouse lineage replay --since 2026-11-20",
+        )
     with connection, connection.cursor() as cursor:
         cursor.execute(ALONE)
         cursor.execute(f"{AGAIN} and order_key = any(%s)", (list(order_keys),))
@@ -46,15 +60,19 @@ def replay_runs(connection: Connection, order_keys: Sequence[str]) -> int:
 
 
 def replay_since(connection: Connection, since: datetime | None) -> int:
-    """Have all runs with an event of this moment (aware) or later delivered again, whole; None: all runs."""
+    """Have all runs with an event of this moment (aware) or later delivered again, whole; None: all events.
+
+    Metadata of before that moment stays: what was told of a model before its first run would grey its node.
+    """
     with connection, connection.cursor() as cursor:
         cursor.execute(ALONE)
         if since is None:
             cursor.execute(AGAIN)
         else:
             cursor.execute(
-                f"{AGAIN} and order_key in (select order_key from data_platform.lineage_outbox where event_time >= %s)",
-                (since,),
+                f"{AGAIN} and (order_key <> %(sync)s or event_time >= %(since)s) and order_key in"
+                " (select order_key from data_platform.lineage_outbox where event_time >= %(since)s)",
+                {"sync": SYNC, "since": since},
             )
         return cursor.rowcount
 

@@ -17,7 +17,7 @@ The drainer delivers them; without one: lakehouse lineage drain --once
 """
 )
 @click.option("--run", "runs", multiple=True, metavar="ID", help="Events of this Dagster run; may be repeated.")
-@click.option("--since", type=click.DateTime(), help="Events of runs from this moment on (UTC).")
+@click.option("--since", type=click.DateTime(), help="Runs and metadata from this moment on (UTC).")
 @click.option("--all", "everything", is_flag=True, help="Every event there is.")
 def command(runs: tuple[str, ...], since: datetime | None, everything: bool) -> int:
     """Deliver dead letters again, or events that were delivered before. A server takes a run again without harm."""

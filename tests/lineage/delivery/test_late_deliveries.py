@@ -5,15 +5,18 @@ from __future__ import annotations
 import contextlib
 import threading
 from dataclasses import replace
+from datetime import timedelta
 
+import pytest
 from delivering import until
 from obedient_server import Reply
-from sample_events import run_of
+from sample_events import START, event, run_of
 
+from lakehouse.errors import ConfigError
 from lakehouse.postgres.connect import connect, state_url
 from lineage import outbox as box
 from lineage.drainer_claims import REPLAYS, Claims, Result
-from lineage.outbox_replay import AGAIN, replay_runs
+from lineage.outbox_replay import AGAIN, replay_dead, replay_runs, replay_since
 from lineage.outgoing import SYNC, Outgoing
 from lineage.transport import Answer, Outcome
 
@@ -178,6 +181,43 @@ def test_a_replay_waits_for_what_is_being_noted_and_the_other_way_round(outbox, 
     finally:
         for connection in connections:
             connection.close()
+
+
+def _told(number, kind="job"):
+    return replace(event(SYNC, number, "COMPLETE" if kind == "run" else ""), kind=kind)
+
+
+def _pending(connection):
+    return [item.key for item in box.events(connection, status="pending")]
+
+
+def test_a_replay_since_a_moment_holds_whole_runs_but_only_metadata_of_that_moment_or_later(outbox, server, drain):
+    """Old metadata would grey the node of a model that has run since, or move its dataset's version."""
+    run = [event("run-1", number, type_) for number, type_ in ((1, "START"), (2, "RUNNING"), (5, "COMPLETE"))]
+    box.put(outbox, [_told(0), *run, _told(3, "dataset"), _told(4)], run_id=None)
+    drain().run(once=True)
+    assert replay_since(outbox, START + timedelta(seconds=4)) == 4
+    assert _pending(outbox) == [*(item.key for item in run), _told(4).key]
+    assert replay_since(outbox, None) == 2  # all there is, into a new server: in the order in which it happened
+    assert len(_pending(outbox)) == 6
+
+
+def test_after_refused_metadata_only_what_was_refused_and_runs_come_again(outbox, server, drain):
+    box.put(outbox, [_told(0), _told(1), _told(2, "dataset"), _told(3, "run"), _told(4), _told(5)], run_id=None)
+    box.put(outbox, [event("run-1", 6), event("run-1", 7, "COMPLETE")], run_id=None)
+    server.reply = lambda event, arrival: Reply(422 if event["number"] in (1, 4, 6) else 201)
+    drain().run(once=True)
+    assert replay_dead(outbox) == 5
+    assert _pending(outbox) == [_told(1).key, _told(3, "run").key, _told(4).key, "run-1/6/START", "run-1/7/COMPLETE"]
+
+
+def test_metadata_is_not_replayed_as_if_it_were_a_run(outbox, server, drain):
+    box.put(outbox, [_told(0), event("run-1", 1)], run_id=None)
+    drain().run(once=True)
+    with pytest.raises(ConfigError, match="sync is no run") as refused:
+        replay_runs(outbox, ["run-1", SYNC])
+    assert refused.value.remedy == "Metadata since a moment: lakehouse lineage replay --since 2026-11-20"
+    assert _pending(outbox) == []
 
 
 def _delivered(claims, *lanes):
