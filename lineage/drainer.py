@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from lakehouse.errors import LakehouseError, UnavailableError
 from lineage.drainer_claims import Claims, Pending, Result
 from lineage.drainer_outage import OUTAGES, Outage, Patience
-from lineage.drainer_repair import put_right
+from lineage.drainer_repair import lately_delivered, put_right
 from lineage.drainer_senders import Senders, Sent
 from lineage.transport import Answer, Outcome, Transport
 
@@ -94,7 +94,8 @@ class Drainer:
         self._held: set[str] = set()
         self._look_at = self._confirm_at = 0.0
         self._told = False
-        self._delivered_jobs: set[str] = set()
+        self._jobs_to_check: set[str] = set()
+        self._new = True
 
     def request_stop(self, *_: object) -> None:
         """Finish the events in flight, note them, return; usable as a signal handler."""
@@ -139,6 +140,9 @@ class Drainer:
     def _deliver(self, connection: Connection, once: bool) -> None:
         claims = Claims(connection)
         self._note(claims, [])
+        if self._new:  # the one before it may have been killed before it asked
+            self._jobs_to_check |= lately_delivered(connection)
+            self._new = False
         while True:
             self._take_in(claims, self._senders.news(self._nap()))
             self._care(connection, self)
@@ -156,9 +160,9 @@ class Drainer:
                 self._fill(claims)
             if self._out or self._senders.halt.is_set() or self._candidates:
                 continue
-            if self._delivered_jobs and put_right(connection, self._delivered_jobs):
+            if self._jobs_to_check and put_right(connection, self._jobs_to_check):
                 self._look_at = 0.0
-            self._delivered_jobs.clear()
+            self._jobs_to_check.clear()
             if once and not claims.anything_pending():
                 return self._last_words(connection)
 
@@ -281,7 +285,7 @@ class Drainer:
         if answer.outcome is Outcome.REFUSED:
             return self._bury(item, answer, answered=True)
         self.done.delivered += 1
-        self._delivered_jobs.add(event.job)
+        self._jobs_to_check.add(event.job)
         return Result(order_key, event, answer, "delivered", True)
 
     def _failed(self, item: Sent, event: Pending, answer: Answer) -> Result:
@@ -310,6 +314,7 @@ class Drainer:
             raise ValueError("nothing was sent")
         self.outage.forget(event.event_id)
         self.done.dead += 1
+        self._jobs_to_check.add(event.job)  # while it waited nothing was put right
         self.news = True
         self._say(f"Dead letter: lineage event {event.key} of job {event.job or '(none)'}: {_described(answer)}")
         return Result(item.lane.order_key, event, answer, "dead", answered)

@@ -51,13 +51,29 @@ AGAIN = f"""
 While events of a job are pending nothing is said yet: who delivers the last of them asks again. So a failed run that
 was delivered beside the good one before it comes once more after it."""
 
+LATELY = "1 day"
+
+
+def lately_delivered(connection: Connection) -> set[str]:
+    """Jobs of which ends were delivered within the last day: a drainer that ended may not have asked about them.
+
+    Args:
+        connection: to the state database, in autocommit.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "select distinct job from data_platform.lineage_outbox"
+            f" where {ENDS} and delivered_at > now() - interval '{LATELY}'"
+        )
+        return {row[0] for row in cursor.fetchall()}
+
 
 def put_right(connection: Connection, jobs: Collection[str]) -> int:
     """Have the newest run of these jobs delivered again where an older one arrived after it.
 
     Args:
         connection: to the state database, in autocommit.
-        jobs: names of jobs of which ends were delivered.
+        jobs: names of jobs of which events were delivered or given up.
 
     Returns:
         How many events became pending.

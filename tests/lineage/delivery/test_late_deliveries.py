@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from dataclasses import replace
 from datetime import timedelta
 
@@ -21,11 +22,11 @@ from lineage.outgoing import SYNC, Outgoing
 from lineage.transport import Answer, Outcome
 
 
-def _last_end(server, job):
+def _last_end(server, job, but=None):
     ends = [
         item.event for item in server.arrivals if item.event["eventType"] == "COMPLETE" and item.event["job"] == job
     ]
-    return ends[-1]["order"]
+    return next(end["order"] for end in reversed(ends) if end["order"] != but)
 
 
 def _failed(events: list[Outgoing]) -> list[Outgoing]:
@@ -73,6 +74,47 @@ def test_of_good_ends_the_newest_arrives_last_although_a_failed_run_came_after_i
     assert [end["order"] for end in ends if end["job"] == "dim_batch"][-1] == "failed"
     for job in ("stg_bioreactor", "dim_batch"):
         assert _last_end(server, job) == "newer"
+
+
+def test_the_newest_run_arrives_last_although_the_last_event_that_waited_was_refused(outbox, server, drain):
+    """While it waits nothing is put right; when it is given up nothing of the job is delivered that would ask again."""
+    for run in ("older", "newer", "poison"):
+        box.put(outbox, run_of(run, ["dim_batch"]), run_id=run)
+    refuse = threading.Event()
+
+    def reply(event, arrival):
+        if event["key"] == "poison/2/COMPLETE":
+            return Reply(422 if refuse.is_set() else 500)
+        return Reply(500 if event["key"] == "older/2/COMPLETE" and arrival < 2 else 201)
+
+    server.reply = reply
+    drainer = drain(lineage_attempts=1000)
+    thread = threading.Thread(target=drainer.run)
+    thread.start()
+    waiting = ["poison/2/COMPLETE", "poison/3/COMPLETE"]
+    until(lambda: _pending(outbox) == waiting, 20, "all others are delivered")
+    time.sleep(0.5)  # several looks: who asked was told nothing
+    assert _last_end(server, "dim_batch", but="poison") == "older"
+    refuse.set()
+    until(lambda: _last_end(server, "dim_batch", but="poison") == "newer", 20, "put right")
+    drainer.request_stop()
+    thread.join(10)
+
+
+@pytest.mark.parametrize(("ago", "again"), [("0 s", run_of("newer")), ("2 days", [])], ids=["lately", "long ago"])
+def test_a_new_drainer_puts_right_what_the_one_before_it_left_in_the_last_day(outbox, server, drain, ago, again):
+    for run in ("older", "newer"):
+        box.put(outbox, run_of(run), run_id=run)
+        drain().run(once=True)
+    with outbox, outbox.cursor() as cursor:  # as if it had been killed before it could ask
+        cursor.execute(
+            "update data_platform.lineage_outbox set delivered_at = now() - %s::interval"
+            " - case order_key when 'newer' then interval '1 minute' else interval '0' end",
+            (ago,),
+        )
+    for _ in range(2):  # once is enough
+        drain().run(once=True)
+        assert server.keys[12:] == [item.key for item in again]
 
 
 def test_metadata_waits_for_the_runs_before_it(outbox, server, drain):
