@@ -90,6 +90,7 @@ class Drainer:
         self._stop = threading.Event()
         self._out = 0
         self._unnoted: list[Result] = []
+        self._pardoned: list[int] = []
         self._candidates: deque[str] = deque()
         self._held: set[str] = set()
         self._look_at = self._confirm_at = 0.0
@@ -245,6 +246,8 @@ class Drainer:
         self._unnoted += results  # until it is written: the connection may be lost
         claims.record(self._unnoted)
         self._unnoted = []
+        claims.hasten(self._pardoned)
+        self._pardoned = []
 
     def _give_back(self) -> None:
         """The connection is lost, and every claim with it: let what is in flight finish, keep the answers."""
@@ -277,7 +280,9 @@ class Drainer:
         if answer.outcome is Outcome.FAILED:
             return self._failed(item, event, answer)
         self.outage.forget(event.event_id)
-        if self.outage.answered():
+        over = self.outage.answered()
+        self._pardoned += self.outage.pardoned()
+        if over:
             self.news = True
             if self._told:
                 self._say("The lineage server takes events again.")
@@ -290,15 +295,15 @@ class Drainer:
 
     def _failed(self, item: Sent, event: Pending, answer: Answer) -> Result:
         """A 500: the event is tried again, later each time, while others go on; unless they fare no better."""
-        broken = self.outage.failed(event.event_id)
-        if broken:
+        if self.outage.failed(event.event_id):
             self._senders.halt.set()
             self._away(answer)
+            # No attempt of its own: however long the server is broken, no event dies of it.
+            return Result(item.lane.order_key, event, answer, "pending", False, self.outage.shun(event.event_id))
         tried = event.attempts + 1
         if tried >= self.outage.attempts(event.event_id, self._settings.lineage_attempts):
             return self._bury(item, answer, answered=True)
-        # 1, 4, 16, 60 seconds; where the server is broken, beyond its pause: the next attempt is at another event.
-        delay = self._patience.after(2 * tried - 1) + (2 * self._settings.lineage_retry_max_seconds if broken else 0.0)
+        delay = self._patience.after(2 * tried - 1)  # 1, 4, 16, 60 seconds
         return Result(item.lane.order_key, event, answer, "pending", True, delay)
 
     def _away(self, answer: Answer) -> None:

@@ -149,7 +149,7 @@ class Result:
         order_key, event: which.
         answer: what came of the attempt.
         status: ``delivered``, ``dead`` or still ``pending``.
-        answered: whether the server said something about this event.
+        answered: whether it counts as an attempt: the server said something about this event.
         delay: seconds until it may be tried again.
     """
 
@@ -266,6 +266,17 @@ class Claims:
             for item in results:
                 if item.event.event_id not in noted:
                     cursor.execute(FOLLOWING, (item.order_key, item.event.event_id))
+
+    def hasten(self, event_ids: Sequence[int]) -> None:
+        """Let these events be tried again at once."""
+        if not event_ids:
+            return
+        with self._connection.cursor() as cursor:
+            cursor.execute(
+                "update data_platform.lineage_outbox set next_attempt_at = now()"
+                " where event_id = any(%s) and status = 'pending'",
+                (list(event_ids),),
+            )
 
     def confirm(self, after: float) -> int:
         """Settle doubts: have the ends delivered again from the first doubtful event of a run on; return how many ends.

@@ -16,6 +16,8 @@ BROKEN_EVENTS = 5
 """So many different events answered with 500 and none with anything better: the server is broken, not the events."""
 UNPROVEN_FACTOR = 3
 """An event is given so many times the attempts while nothing else was delivered since it first failed."""
+LONGEST_SHUNNED_SECONDS = 3600.0
+"""An event that was tried while the server was broken waits so long at most before it is tried again meanwhile."""
 LONGEST_ASKED_SECONDS = 3600.0
 """A Retry-After beyond this is taken for a mistake."""
 OUTAGES = {Outcome.AWAY, Outcome.UNANSWERED, Outcome.MISCONFIGURED}
@@ -54,6 +56,7 @@ class Outage:
         self._silent: dict[int, tuple[int, int]] = {}
         self._failed: dict[int, int] = {}
         self._failing: set[int] = set()
+        self._shunned: dict[int, int] = {}
         self.failures = 0
         self.until = 0.0
         self.last: Answer | None = None
@@ -100,6 +103,22 @@ class Outage:
         self._failing.add(event_id)
         return len(self._failing) >= BROKEN_EVENTS
 
+    def shun(self, event_id: int) -> float:
+        """Seconds before this event is tried again while the server is broken.
+
+        Beyond the server's pause, so that the next attempt is at another event, and twice as long each time: however
+        many events at the head of their runs are poison, one that is not gets its turn.
+        """
+        times = self._shunned[event_id] = self._shunned.get(event_id, 0) + 1
+        shortest = 2 * self._patience.longest
+        return min(shortest * 2.0 ** min(times - 1, 30), max(shortest, LONGEST_SHUNNED_SECONDS))
+
+    def pardoned(self) -> list[int]:
+        """Events that need not wait any longer, once the server has taken or refused one; each is named once."""
+        found = list(self._shunned)
+        self._shunned.clear()
+        return found
+
     def attempts(self, event_id: int, allowed: int) -> int:
         """Attempts at an event that is answered with 500 before it is a dead letter.
 
@@ -113,3 +132,4 @@ class Outage:
         self._silent.pop(event_id, None)
         self._failed.pop(event_id, None)
         self._failing.discard(event_id)
+        self._shunned.pop(event_id, None)

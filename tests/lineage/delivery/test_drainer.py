@@ -16,6 +16,7 @@ from sample_events import event, run_of
 from lakehouse.errors import UnavailableError
 from lineage import outbox as box
 from lineage.drainer_claims import PAGE_EVENTS, Claims
+from lineage.drainer_outage import BROKEN_EVENTS, Outage, Patience
 
 CUT = "select pg_terminate_backend(pid) from pg_stat_activity where usename = current_user and pid <> pg_backend_pid()"
 
@@ -119,6 +120,62 @@ def test_a_server_that_answers_500_to_everything_is_left_alone_and_no_event_dies
     for run in runs:
         arrived = list(dict.fromkeys(key for key in server.keys if key.startswith(f"{run}/")))
         assert arrived == [item.key for item in run_of(run, ["dim_batch"])]
+
+
+def test_no_attempt_is_counted_and_nothing_dies_however_long_a_server_answers_500_to_everything(outbox, server, drain):
+    runs = [f"run-{number:02d}" for number in range(30)]
+    for run in runs:
+        box.put(outbox, run_of(run, ["dim_batch"]), run_id=run)
+    server.reply = lambda event, arrival: Reply(500, "could not connect to the database")
+    drainer = drain(lineage_attempts=1, lineage_retry_seconds=0.01, lineage_retry_max_seconds=0.02)
+    thread = threading.Thread(target=drainer.run)
+    thread.start()
+    until(lambda: drainer.outage.failures >= 100, 60, "a long outage")
+    assert set(_statuses(outbox).values()) == {"pending"}
+    assert sum(item.attempts for item in box.events(outbox)) == BROKEN_EVENTS - 1  # before it was known
+    assert len(set(server.keys)) >= 10  # one run after the other is asked about
+    server.reply = lambda event, arrival: Reply()
+    until(lambda: set(_statuses(outbox).values()) == {"delivered"}, 10, "delivered")
+    drainer.request_stop()
+    thread.join(10)
+
+
+def test_what_was_tried_at_a_broken_server_waits_twice_as_long_each_time_until_the_server_takes_something():
+    outage = Outage(Patience(1.0, 60.0))
+    assert [outage.shun(1) for _ in range(7)] == [120.0, 240.0, 480.0, 960.0, 1920.0, 3600.0, 3600.0]
+    assert outage.shun(2) == 120.0
+    assert (outage.pardoned(), outage.pardoned()) == ([1, 2], [])
+    assert outage.shun(1) == 120.0
+    outage.forget(1)
+    assert outage.pardoned() == []
+
+
+def test_poison_at_the_head_of_many_runs_starves_no_other_run_and_dies_when_others_get_through(outbox, server, drain):
+    """More of it than makes a server count as broken, and all of it older than what the server takes."""
+    poisoned = [f"poison-{number}" for number in range(2 * BROKEN_EVENTS)]
+    heads = {f"{run}/0/START" for run in poisoned}
+    good = [f"run-{number:02d}" for number in range(5)]
+    for run in (*poisoned, *good):
+        box.put(outbox, run_of(run, ["dim_batch"]), run_id=run)
+    server.reply = lambda event, arrival: Reply(500, "NullPointerException")
+    drainer = drain(lineage_attempts=3, lineage_clients=2, lineage_retry_seconds=0.01, lineage_retry_max_seconds=0.05)
+    thread = threading.Thread(target=drainer.run)
+    thread.start()
+    until(lambda: drainer.outage.failures >= 30 and heads <= set(server.keys), 30, "an outage that all have met")
+    server.reply = lambda event, arrival: Reply(500 if event["key"] in heads else 201, "NullPointerException")
+    wanted = {item.key for run in good for item in run_of(run, ["dim_batch"])}
+    until(lambda: wanted <= {key for key, status in _statuses(outbox).items() if status == "delivered"}, 10, "the good")
+    for number in itertools.count():  # alone it is not proven
+        if {key for key, status in _statuses(outbox).items() if status == "dead"} == heads:
+            break
+        assert number < 200
+        box.put(outbox, [event("later", number)], run_id=None)
+        time.sleep(0.05)
+    until(lambda: set(_statuses(outbox).values()) == {"delivered", "dead"}, 10, "what follows")
+    drainer.request_stop()
+    thread.join(10)
+    assert {item.attempts for item in box.events(outbox, status="dead")} == {3}
+    assert {item.key for item in box.events(outbox, status="dead")} == heads
 
 
 def test_a_lone_event_that_is_answered_with_500_gets_more_attempts_before_it_is_given_up(outbox, server, drain):
