@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from lakehouse.errors import ConfigError
 from lineage.drainer_claims import REPLAYS
 from lineage.outgoing import SYNC
 
@@ -23,6 +22,8 @@ AGAIN = (
     " delivered_at = null, created_at = now() where status <> 'pending'"
 )
 """The age of a backlog counts from now: an old event that is replayed is no old backlog."""
+HARMLESS = "(order_key <> %s or status = 'dead' or kind = 'run')"
+"""What may be told again whatever was told since; the value is ``sync``."""
 
 
 def replay_dead(connection: Connection) -> int:
@@ -36,7 +37,7 @@ def replay_dead(connection: Connection) -> int:
         cursor.execute(
             f"{AGAIN} and event_id >= (select min(d.event_id) from data_platform.lineage_outbox d"
             " where d.status = 'dead' and d.order_key = lineage_outbox.order_key)"
-            " and (order_key <> %s or status = 'dead' or kind = 'run')",
+            f" and {HARMLESS}",
             (SYNC,),
         )
         return cursor.rowcount
@@ -45,17 +46,11 @@ def replay_dead(connection: Connection) -> int:
 def replay_runs(connection: Connection, order_keys: Sequence[str]) -> int:
     """Have all events of these runs delivered again; return how many.
 
-    Raises:
-        ConfigError: ``sync`` is among them: what was told of a model before its first run would grey its node.
+    Of ``sync`` only what was refused and runs: what was told of a model before its first run would grey its node.
     """
-    if SYNC in order_keys:
-        raise ConfigError(
-            f"{SYNC} is no run: old metadata told again would hide what runs have told since.",
-            remedy="Metadata since a moment: lakehouse lineage replay --since 2026-11-20",
-        )
     with connection, connection.cursor() as cursor:
         cursor.execute(ALONE)
-        cursor.execute(f"{AGAIN} and order_key = any(%s)", (list(order_keys),))
+        cursor.execute(f"{AGAIN} and order_key = any(%s) and {HARMLESS}", (list(order_keys), SYNC))
         return cursor.rowcount
 
 

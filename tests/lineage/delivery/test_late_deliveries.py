@@ -13,7 +13,6 @@ from delivering import until
 from obedient_server import Reply
 from sample_events import START, event, run_of
 
-from lakehouse.errors import ConfigError
 from lakehouse.postgres.connect import connect, state_url
 from lineage import outbox as box
 from lineage.drainer_claims import REPLAYS, Claims, Result
@@ -253,13 +252,12 @@ def test_after_refused_metadata_only_what_was_refused_and_runs_come_again(outbox
     assert _pending(outbox) == [_told(1).key, _told(3, "run").key, _told(4).key, "run-1/6/START", "run-1/7/COMPLETE"]
 
 
-def test_metadata_is_not_replayed_as_if_it_were_a_run(outbox, server, drain):
-    box.put(outbox, [_told(0), event("run-1", 1)], run_id=None)
+def test_metadata_that_is_replayed_by_its_name_holds_only_what_was_refused_and_runs(outbox, server, drain):
+    box.put(outbox, [_told(0), _told(1), _told(2, "run"), event("run-1", 3)], run_id=None)
+    server.reply = lambda event, arrival: Reply(422 if event["number"] == 1 else 201)
     drain().run(once=True)
-    with pytest.raises(ConfigError, match="sync is no run") as refused:
-        replay_runs(outbox, ["run-1", SYNC])
-    assert refused.value.remedy == "Metadata since a moment: lakehouse lineage replay --since 2026-11-20"
-    assert _pending(outbox) == []
+    assert replay_runs(outbox, ["run-1", SYNC]) == 3
+    assert _pending(outbox) == [_told(1).key, _told(2, "run").key, "run-1/3/START"]
 
 
 def _delivered(claims, *lanes):
