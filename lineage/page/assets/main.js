@@ -1,6 +1,7 @@
 // What is chosen, kept in the address after "#", and everything that changes it.
 
 const state = { number: null, column: null, only: false };
+let followed = location.hash;
 let drawnKey = null;
 let turn = 0;
 
@@ -28,6 +29,15 @@ function setAddress(wanted) {
   const hash = wanted.toString();
   if (hash === location.hash.slice(1)) return;
   location.hash = hash;
+  follow(); // the event of the change comes when the browser has time: a second key must find what the first one did
+}
+
+/** Show what the address says, once. */
+function follow() {
+  if (location.hash === followed) return;
+  followed = location.hash;
+  readAddress();
+  refresh();
 }
 
 /** Draw again where what is shown has changed; `anew` fits it to the window. */
@@ -162,10 +172,7 @@ document.getElementById("only").addEventListener("click", toggleOnly);
 document.getElementById("zoom-in").addEventListener("click", () => zoom(1.25));
 document.getElementById("zoom-out").addEventListener("click", () => zoom(0.8));
 document.getElementById("fit").addEventListener("click", fit);
-window.addEventListener("hashchange", () => {
-  readAddress();
-  refresh();
-});
+window.addEventListener("hashchange", follow);
 
 window.lineage = { camera, choose, findDataset, nodeOf }; // for the browser's console and for tests
 document.getElementById("about").textContent = `${data.about ? `${data.about}. ` : ""}Made ${madeAt.toLocaleString("en-GB", { timeZone: "UTC", dateStyle: "medium", timeStyle: "short" })} UTC.`;

@@ -150,6 +150,14 @@ def test_everything_can_be_reached_by_keys(opened):
     page.until("location.hash === ''")
 
 
+def test_two_keys_in_one_moment_both_count(opened):
+    page = opened(SMALL, "dataset=stg_bioreactor__orders&only=1")
+    escape = "document.dispatchEvent(new KeyboardEvent('keydown', {key: 'Escape'}))"
+    assert page.eval(f"{escape}; {escape}; location.hash") == ""
+    page.until("document.body.dataset.ready === 'yes' && !document.body.dataset.chosen")
+    assert len(page.all("g.node")) == len(SMALL.datasets)
+
+
 def test_a_failed_run_shows_its_state_its_error_and_what_was_not_reached(opened):
     page = opened(LARGE)
     failed = next(job for job in LARGE.jobs.values() if job.latest and job.latest.state == "FAILED")
