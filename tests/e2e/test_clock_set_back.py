@@ -96,5 +96,5 @@ def test_files_that_arrive_after_the_clock_was_set_back_replace_what_came_before
 
 @pytest.mark.parametrize(("minutes_ago", "paused"), [(1, True), (9, True), (11, False), (-60, False)])
 def test_a_failure_dated_in_the_future_holds_up_no_file(minutes_ago, paused):
-    record = SimpleNamespace(create_timestamp=datetime.now(UTC) - timedelta(minutes=minutes_ago))
+    record = SimpleNamespace(create_timestamp=datetime.now(UTC) - timedelta(minutes=minutes_ago), end_time=None)
     assert arrivals._recent(record) is paused
