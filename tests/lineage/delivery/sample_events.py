@@ -1,4 +1,4 @@
-"""Events as a mapper would put them."""
+"""Events as a mapper would put them, and short ways to ask the outbox of them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from lineage import outbox as box
 from lineage.outgoing import Outgoing
 
 START = datetime(2026, 11, 20, 8, tzinfo=UTC)
@@ -27,3 +28,15 @@ def run_of(run: str, jobs: Sequence[str] = ("stg_bioreactor", "dim_batch")) -> l
     steps = [("START", "lakehouse"), *((type_, job) for job in jobs for type_ in ("START", "COMPLETE"))]
     steps.append(("COMPLETE", "lakehouse"))
     return [event(run, number, type_, job) for number, (type_, job) in enumerate(steps)]
+
+
+def ask(connection, sql, *values):
+    """What the state database answers; empty for a statement without an answer."""
+    with connection, connection.cursor() as cursor:
+        cursor.execute(sql, values)
+        return cursor.fetchall() if cursor.description else []
+
+
+def statuses(connection):
+    """Key → status of every event in the outbox."""
+    return {item.key: item.status for item in box.events(connection)}

@@ -6,7 +6,7 @@ import os
 import socket
 
 import pytest
-from sample_events import event, run_of
+from sample_events import ask, event, run_of
 
 from lakehouse.errors import UnavailableError
 from lakehouse.services import probes
@@ -17,19 +17,13 @@ from lineage.openlineage_config import target
 GOAL = target({"OPENLINEAGE_URL": "http://m:5000"})
 
 
-def _ask(connection, sql, *values):
-    with connection, connection.cursor() as cursor:
-        cursor.execute(sql, values)
-        return cursor.fetchall() if cursor.description else []
-
-
 def _set(connection, what: str, where: str = "true") -> None:
-    _ask(connection, f"update data_platform.lineage_outbox set {what} where {where}")
+    ask(connection, f"update data_platform.lineage_outbox set {what} where {where}")
 
 
 def _open(connection) -> list[tuple[str, str, str]]:
     sql = "select kind, subject, message from data_platform.alert_history where resolved_at is null order by 1, 2"
-    return _ask(connection, sql)
+    return ask(connection, sql)
 
 
 def test_an_empty_outbox_stands_at_nothing(outbox):
@@ -112,7 +106,7 @@ def test_the_measurement_tells_the_backlog_and_is_the_drainers_sign_of_life(outb
         probes.lineage(settings)
     box.put(outbox, run_of("run-1"), run_id="run-1")
     backlog.measure(outbox, GOAL)
-    ((value, labels),) = _ask(
+    ((value, labels),) = ask(
         outbox, "select value, labels from data_platform.platform_health_metrics where metric = %s", backlog.METRIC
     )
     assert value == 6
@@ -123,7 +117,7 @@ def test_the_measurement_tells_the_backlog_and_is_the_drainers_sign_of_life(outb
     probes.lineage(settings, os.getpid())
     with pytest.raises(UnavailableError, match="never said anything"):
         probes.lineage(settings, os.getpid() + 1)
-    _ask(outbox, "update data_platform.platform_health_metrics set measured_at = now() - interval '10 minutes'")
+    ask(outbox, "update data_platform.platform_health_metrics set measured_at = now() - interval '10 minutes'")
     with pytest.raises(UnavailableError, match="last heard of 600 s ago"):
         probes.lineage(settings)
 

@@ -11,29 +11,13 @@ import time
 import pytest
 from delivering import DrainerProcess, environment, until
 from obedient_server import Reply
-from sample_events import event, run_of
+from sample_events import ask, event, run_of, statuses
 
 from lakehouse.errors import UnavailableError
 from lineage import outbox as box
 from lineage.drainer_claims import PAGE_EVENTS, Claims
-from lineage.drainer_outage import BROKEN_EVENTS, Outage, Patience
 
 CUT = "select pg_terminate_backend(pid) from pg_stat_activity where usename = current_user and pid <> pg_backend_pid()"
-
-
-def _ask(connection, sql, *values):
-    with connection, connection.cursor() as cursor:
-        cursor.execute(sql, values)
-        return cursor.fetchall()
-
-
-def _do(connection, sql):
-    with connection, connection.cursor() as cursor:
-        cursor.execute(sql)
-
-
-def _statuses(connection):
-    return {item.key: item.status for item in box.events(connection)}
 
 
 def test_each_run_arrives_in_order_and_several_at_the_same_time(outbox, server, drain):
@@ -47,7 +31,7 @@ def test_each_run_arrives_in_order_and_several_at_the_same_time(outbox, server, 
     for run in runs:
         assert [key for key in once if key.startswith(f"{run}/")] == [item.key for item in run_of(run)]
     assert server.most_at_once == 4
-    assert set(_statuses(outbox).values()) == {"delivered"}
+    assert set(statuses(outbox).values()) == {"delivered"}
     assert len({arrival.connection for arrival in server.arrivals}) == 4  # connections are kept
 
 
@@ -77,121 +61,13 @@ def test_a_refused_start_is_a_dead_letter_at_once_and_the_rest_of_its_run_goes_o
     (dead,) = box.events(outbox, status="dead")
     assert (dead.key, dead.attempts, dead.last_status) == ("run-1/1/START", 1, status)
     assert dead.last_error == "eventType is missing"
-    ((severity, subject, message),) = _ask(
+    ((severity, subject, message),) = ask(
         outbox, "select severity, subject, message from data_platform.alert_history where kind = 'lineage_dead_letters'"
     )
     assert (severity, subject) == ("error", "dim_batch")
     assert message == (
         f"The lineage server refused events of job dim_batch, the first for: HTTP {status}: eventType is missing"
     )
-
-
-def test_a_500_is_tried_again_while_other_runs_go_on_and_is_a_dead_letter_after_the_last_attempt(outbox, server, drain):
-    for run in ("bad", "good-1", "good-2"):
-        box.put(outbox, run_of(run, ["dim_batch"]), run_id=run)
-    server.reply = lambda event, arrival: Reply(500 if event["key"] == "bad/1/START" else 201, "NullPointerException")
-    drain(lineage_attempts=4, lineage_clients=1, lineage_retry_seconds=0.2, lineage_retry_max_seconds=0.4).run(
-        once=True
-    )
-    assert server.keys.count("bad/1/START") == 4
-    last_attempt = max(number for number, key in enumerate(server.keys) if key == "bad/1/START")
-    first_attempt = server.keys.index("bad/1/START")
-    assert {key.split("/")[0] for key in server.keys[first_attempt + 1 : last_attempt]} >= {"good-1", "good-2"}
-    assert server.keys[last_attempt + 1 :][:2] == ["bad/2/COMPLETE", "bad/3/COMPLETE"]
-    (dead,) = box.events(outbox, status="dead")
-    assert (dead.attempts, dead.last_status, dead.last_error) == (4, 500, "NullPointerException")
-
-
-def test_a_server_that_answers_500_to_everything_is_left_alone_and_no_event_dies_of_it(outbox, server, drain):
-    """As Marquez does while its database is down."""
-    runs = [f"run-{number:02d}" for number in range(30)]
-    for run in runs:
-        box.put(outbox, run_of(run, ["dim_batch"]), run_id=run)
-    server.reply = lambda event, arrival: Reply(500, "could not connect to the database")
-    drainer = drain(lineage_attempts=2, lineage_retry_max_seconds=0.2)
-    thread = threading.Thread(target=drainer.run)
-    thread.start()
-    until(lambda: drainer.outage.failures >= 4, 30, "an outage")
-    assert len(server.arrivals) < 30  # not every run was tried
-    server.reply = lambda event, arrival: Reply()
-    until(lambda: set(_statuses(outbox).values()) == {"delivered"}, 30, "delivered")
-    drainer.request_stop()
-    thread.join(10)
-    for run in runs:
-        arrived = list(dict.fromkeys(key for key in server.keys if key.startswith(f"{run}/")))
-        assert arrived == [item.key for item in run_of(run, ["dim_batch"])]
-
-
-def test_no_attempt_is_counted_and_nothing_dies_however_long_a_server_answers_500_to_everything(outbox, server, drain):
-    runs = [f"run-{number:02d}" for number in range(30)]
-    for run in runs:
-        box.put(outbox, run_of(run, ["dim_batch"]), run_id=run)
-    server.reply = lambda event, arrival: Reply(500, "could not connect to the database")
-    drainer = drain(lineage_attempts=1, lineage_retry_seconds=0.01, lineage_retry_max_seconds=0.02)
-    thread = threading.Thread(target=drainer.run)
-    thread.start()
-    until(lambda: drainer.outage.failures >= 100, 60, "a long outage")
-    assert set(_statuses(outbox).values()) == {"pending"}
-    assert sum(item.attempts for item in box.events(outbox)) == BROKEN_EVENTS - 1  # before it was known
-    assert len(set(server.keys)) >= 10  # one run after the other is asked about
-    server.reply = lambda event, arrival: Reply()
-    until(lambda: set(_statuses(outbox).values()) == {"delivered"}, 10, "delivered")
-    drainer.request_stop()
-    thread.join(10)
-
-
-def test_what_was_tried_at_a_broken_server_waits_twice_as_long_each_time_until_the_server_takes_something():
-    outage = Outage(Patience(1.0, 60.0))
-    assert [outage.shun(1) for _ in range(7)] == [120.0, 240.0, 480.0, 960.0, 1920.0, 3600.0, 3600.0]
-    assert outage.shun(2) == 120.0
-    assert (outage.pardoned(), outage.pardoned()) == ([1, 2], [])
-    assert outage.shun(1) == 120.0
-    outage.forget(1)
-    assert outage.pardoned() == []
-
-
-def test_poison_at_the_head_of_many_runs_starves_no_other_run_and_dies_when_others_get_through(outbox, server, drain):
-    """More of it than makes a server count as broken, and all of it older than what the server takes."""
-    poisoned = [f"poison-{number}" for number in range(2 * BROKEN_EVENTS)]
-    heads = {f"{run}/0/START" for run in poisoned}
-    good = [f"run-{number:02d}" for number in range(5)]
-    for run in (*poisoned, *good):
-        box.put(outbox, run_of(run, ["dim_batch"]), run_id=run)
-    server.reply = lambda event, arrival: Reply(500, "NullPointerException")
-    drainer = drain(lineage_attempts=3, lineage_clients=2, lineage_retry_seconds=0.01, lineage_retry_max_seconds=0.05)
-    thread = threading.Thread(target=drainer.run)
-    thread.start()
-    until(lambda: drainer.outage.failures >= 30 and heads <= set(server.keys), 30, "an outage that all have met")
-    server.reply = lambda event, arrival: Reply(500 if event["key"] in heads else 201, "NullPointerException")
-    wanted = {item.key for run in good for item in run_of(run, ["dim_batch"])}
-    until(lambda: wanted <= {key for key, status in _statuses(outbox).items() if status == "delivered"}, 10, "the good")
-    for number in itertools.count():  # alone it is not proven
-        if {key for key, status in _statuses(outbox).items() if status == "dead"} == heads:
-            break
-        assert number < 200
-        box.put(outbox, [event("later", number)], run_id=None)
-        time.sleep(0.05)
-    until(lambda: set(_statuses(outbox).values()) == {"delivered", "dead"}, 10, "what follows")
-    drainer.request_stop()
-    thread.join(10)
-    assert {item.attempts for item in box.events(outbox, status="dead")} == {3}
-    assert {item.key for item in box.events(outbox, status="dead")} == heads
-
-
-def test_a_lone_event_that_is_answered_with_500_gets_more_attempts_before_it_is_given_up(outbox, server, drain):
-    box.put(outbox, run_of("run-1", ["dim_batch"]), run_id="run-1")
-    server.reply = lambda event, arrival: Reply(500 if event["number"] == 0 else 201)
-    done = drain(lineage_attempts=2).run(once=True)
-    assert (done.delivered, done.dead) == (3, 1)
-    assert server.keys == ["run-1/0/START"] * 6 + ["run-1/1/START", "run-1/2/COMPLETE", "run-1/3/COMPLETE"]
-
-
-def test_a_500_that_passes_leaves_no_trace(outbox, server, drain):
-    box.put(outbox, run_of("run-1"), run_id="run-1")
-    server.reply = lambda event, arrival: Reply(500 if event["number"] == 2 and arrival < 3 else 201)
-    done = drain().run(once=True)
-    assert (done.delivered, done.dead) == (6, 0)
-    assert [item.attempts for item in box.events(outbox)] == [1, 1, 4, 1, 1, 1]
 
 
 @pytest.mark.parametrize("status", [408, 425, 429, 502, 503, 504, 0])
@@ -201,7 +77,7 @@ def test_an_outage_costs_no_attempts_loses_nothing_and_keeps_the_order(outbox, s
     stop = drain(lineage_attempts=2)
     thread = threading.Thread(target=stop.run)
     thread.start()
-    until(lambda: set(_statuses(outbox).values()) == {"delivered"}, 30, "delivered")
+    until(lambda: set(statuses(outbox).values()) == {"delivered"}, 30, "delivered")
     stop.request_stop()
     thread.join(10)
     assert not thread.is_alive()
@@ -249,12 +125,12 @@ def test_an_event_that_never_gets_an_answer_holds_up_nobody_and_is_a_dead_letter
     until(lambda: others <= set(server.keys), 30, "the others are through")
     # Alone it is not proven: nothing else is answered meanwhile.
     for number in itertools.count():
-        if _statuses(outbox)["run-03/0/START"] == "dead":
+        if statuses(outbox)["run-03/0/START"] == "dead":
             break
         assert number < 400
         box.put(outbox, [event("later", number)], run_id=None)
         time.sleep(0.05)
-    until(lambda: _statuses(outbox)["run-03/1/COMPLETE"] == "delivered", 10, "the rest of its run")
+    until(lambda: statuses(outbox)["run-03/1/COMPLETE"] == "delivered", 10, "the rest of its run")
     drainer.request_stop()
     thread.join(10)
     (dead,) = box.events(outbox, status="dead")
@@ -271,16 +147,16 @@ def test_wrong_settings_kill_no_event_and_an_alert_names_the_answer_until_they_a
     server.reply = lambda event, arrival: Reply(status, "who are you?")
     with pytest.raises(UnavailableError, match=f"HTTP {status}: who are you"):
         drain().run(once=True)
-    assert set(_statuses(outbox).values()) == {"pending"}
+    assert set(statuses(outbox).values()) == {"pending"}
     drainer = drain()
     thread = threading.Thread(target=drainer.run)
     thread.start()
     alerts = "select message from data_platform.alert_history where kind = 'lineage_refused' and resolved_at is null"
-    ((message,),) = until(lambda: _ask(outbox, alerts), 20, "an alert")
+    ((message,),) = until(lambda: ask(outbox, alerts), 20, "an alert")
     assert message == f"The lineage server {server.url}/api/v1/lineage takes no events from us: {status} who are you?"
     server.reply = lambda event, arrival: Reply()
-    until(lambda: set(_statuses(outbox).values()) == {"delivered"}, 20, "delivered")
-    until(lambda: not _ask(outbox, alerts), 20, "the alert is closed")
+    until(lambda: set(statuses(outbox).values()) == {"delivered"}, 20, "delivered")
+    until(lambda: not ask(outbox, alerts), 20, "the alert is closed")
     drainer.request_stop()
     thread.join(10)
 
@@ -291,7 +167,7 @@ def test_once_ends_with_the_reason_when_the_server_is_away(outbox, server, drain
     server.server_close()
     with pytest.raises(UnavailableError, match=r"takes no events: .*Connection refused"):
         drain().run(once=True)
-    assert set(_statuses(outbox).values()) == {"pending"}
+    assert set(statuses(outbox).values()) == {"pending"}
 
 
 def test_two_drainers_share_the_work_and_deliver_every_event_once(outbox, server, drain):
@@ -322,11 +198,11 @@ def test_a_lost_session_is_replaced_and_what_was_answered_meanwhile_is_not_sent_
     thread = threading.Thread(target=drainer.run)
     thread.start()
     until(lambda: "run-1/2/COMPLETE" in server.keys, 20, "in flight")
-    until(lambda: list(_statuses(outbox).values()).count("delivered") == 2, 20, "noted")
-    _ask(outbox, CUT)
+    until(lambda: list(statuses(outbox).values()).count("delivered") == 2, 20, "noted")
+    ask(outbox, CUT)
     time.sleep(0.3)  # the drainer has noticed
     held.set()
-    until(lambda: set(_statuses(outbox).values()) == {"delivered"}, 30, "delivered")
+    until(lambda: set(statuses(outbox).values()) == {"delivered"}, 30, "delivered")
     drainer.request_stop()
     thread.join(10)
     assert server.keys == [item.key for item in run_of("run-1")]
@@ -341,14 +217,14 @@ def test_what_may_have_arrived_late_is_followed_by_what_follows_it_again(outbox,
     thread = threading.Thread(target=first.run)
     thread.start()
     until(lambda: "run-1/1/START" in server.keys, 20, "in flight")
-    until(lambda: list(_statuses(outbox).values()).count("delivered") == 1, 20, "noted")
-    _ask(outbox, CUT)
+    until(lambda: list(statuses(outbox).values()).count("delivered") == 1, 20, "noted")
+    ask(outbox, CUT)
     drain().run(once=True)
-    assert set(_statuses(outbox).values()) == {"delivered"}
+    assert set(statuses(outbox).values()) == {"delivered"}
     before = len(server.keys)
     held.set()
     until(lambda: len(server.keys) >= before + 2, 20, "what follows is sent again")
-    until(lambda: set(_statuses(outbox).values()) == {"delivered"}, 20, "delivered")
+    until(lambda: set(statuses(outbox).values()) == {"delivered"}, 20, "delivered")
     first.request_stop()
     thread.join(10)
     assert server.keys[before:] == ["run-1/2/COMPLETE", "run-1/3/COMPLETE"]
@@ -363,7 +239,7 @@ def test_sigterm_finishes_the_event_in_flight_notes_it_and_leaves(outbox, server
     os.kill(drainer.process.pid, signal.SIGTERM)
     assert drainer.process.wait(20) == 0
     assert server.keys == ["run-1/0/START", "run-1/1/START"]
-    assert list(_statuses(outbox).values()) == ["delivered", "delivered", "pending", "pending", "pending", "pending"]
+    assert list(statuses(outbox).values()) == ["delivered", "delivered", "pending", "pending", "pending", "pending"]
     assert "Delivered 2, refused 0" in log.read_text()
 
 
@@ -377,7 +253,7 @@ def test_an_end_is_sent_again_when_an_event_before_it_may_have_arrived_late(outb
     first = [*(item.key for item in run_of("run-1", ["dim_batch"]))]
     first.insert(1, "run-1/1/START")
     until(lambda: len(server.keys) >= 7, 20, "the ends came again")
-    until(lambda: set(_statuses(outbox).values()) == {"delivered"}, 20, "delivered")
+    until(lambda: set(statuses(outbox).values()) == {"delivered"}, 20, "delivered")
     assert server.keys == [*first, "run-1/2/COMPLETE", "run-1/3/COMPLETE"]
     until(lambda: {item.last_error for item in box.events(outbox)} == {None}, 20, "no doubt is left")
     time.sleep(1.0)  # longer than the pause between two looks
@@ -395,7 +271,7 @@ def test_an_end_that_is_itself_in_doubt_is_sent_again_too_and_no_doubt_is_left(o
     thread.start()
     start, end, parent = "run-1/1/START", "run-1/2/COMPLETE", "run-1/3/COMPLETE"
     until(lambda: len(server.keys) >= 8, 20, "the ends came again")
-    until(lambda: set(_statuses(outbox).values()) == {"delivered"}, 20, "delivered")
+    until(lambda: set(statuses(outbox).values()) == {"delivered"}, 20, "delivered")
     until(lambda: {item.last_error for item in box.events(outbox)} == {None}, 20, "no doubt is left")
     time.sleep(1.0)  # longer than the pause between two looks
     drainer.request_stop()
@@ -405,9 +281,9 @@ def test_an_end_that_is_itself_in_doubt_is_sent_again_too_and_no_doubt_is_left(o
 
 def test_doubts_that_are_too_fresh_to_be_settled_stay_and_only_what_is_sent_again_is_counted(outbox):
     box.put(outbox, run_of("run-1", ["dim_batch"]), run_id="run-1")
-    _do(outbox, "update data_platform.lineage_outbox set status = 'delivered', delivered_at = now() - interval '9 s'")
-    _do(outbox, "update data_platform.lineage_outbox set last_error = 'no answer: cut' where event_key ~ '/[12]/'")
-    _do(outbox, "update data_platform.lineage_outbox set delivered_at = now() where event_key ~ '/2/'")
+    ask(outbox, "update data_platform.lineage_outbox set status = 'delivered', delivered_at = now() - interval '9 s'")
+    ask(outbox, "update data_platform.lineage_outbox set last_error = 'no answer: cut' where event_key ~ '/[12]/'")
+    ask(outbox, "update data_platform.lineage_outbox set delivered_at = now() where event_key ~ '/2/'")
     claims = Claims(outbox)
     assert claims.confirm(60.0) == 0
     assert claims.confirm(5.0) == 2
