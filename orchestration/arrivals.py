@@ -106,15 +106,20 @@ def _to_resume(instance: DagsterInstance, source: str) -> DagsterRun | None:
             often = len(row) == MAX_OUTAGES and all(failed_of_outage(instance, item.dagster_run) for item in row[1:])
             made_up_for = any(_covers(later.dagster_run, run) for later in own[:place])
             return None if made_up_for or (often and _recent(record)) else run
-        if not run.asset_selection:
+        if _is_whole(run):
             return None
     return None
 
 
 def _covers(run: DagsterRun, other: DagsterRun) -> bool:
-    """Whether a run was to build at least what the other was."""
-    own, wanted = run.asset_selection, other.asset_selection
-    return not own or bool(wanted and wanted <= own)
+    """Whether a run was to build at least what the other was, as far as it concerns this source."""
+    wanted = other.asset_selection
+    return _is_whole(run) or bool(wanted and run.asset_selection and wanted <= run.asset_selection)
+
+
+def _is_whole(run: DagsterRun) -> bool:
+    # Whoever starts the job for files selects everything that is built from them.
+    return run.job_name == names.FILES_JOB or not run.asset_selection
 
 
 def _concerns(run: DagsterRun, source: str) -> bool:

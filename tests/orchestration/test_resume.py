@@ -141,19 +141,26 @@ def test_a_later_run_of_a_part_does_not_make_up_for_a_broken_one(instance):
     @asset
     def other() -> None: ...
 
-    assets = Definitions([one, other], jobs=[define_asset_job(names.FILES_JOB)]).resolve_job_def(names.FILES_JOB)
+    jobs = [define_asset_job(names.FILES_JOB), define_asset_job(names.NIGHTLY_JOB)]
+    defined = Definitions([one, other], jobs=jobs)
 
-    def of(*keys: str, status=DagsterRunStatus.SUCCESS) -> str:
-        chosen = frozenset(map(AssetKey, keys))
-        return instance.create_run_for_job(assets, status=status, asset_selection=chosen).run_id
+    def of(job_name: str, *keys: str, status=DagsterRunStatus.SUCCESS) -> str:
+        chosen = frozenset(map(AssetKey, keys)) or None
+        made = defined.resolve_job_def(job_name)
+        return instance.create_run_for_job(made, status=status, asset_selection=chosen).run_id
 
-    dead = of("one", "other", status=DagsterRunStatus.FAILURE)
-    instance.add_run_tags(dead, {names.TAG_DIED: dead})
-    of("one")
-    of("other")
-    assert _resumed(instance) == dead
-    of("one", "other")
-    assert _resumed(instance) is None
+    for selected, whole in (
+        (("one", "other"), (names.NIGHTLY_JOB, "one", "other")),
+        (("one", "other"), (names.NIGHTLY_JOB,)),
+        ((), (names.FILES_JOB, "one", "other")),
+    ):
+        dead = of(names.NIGHTLY_JOB, *selected, status=DagsterRunStatus.FAILURE)
+        instance.add_run_tags(dead, {names.TAG_DIED: dead})
+        of(names.NIGHTLY_JOB, "one")
+        of(names.NIGHTLY_JOB, "other")
+        assert _resumed(instance) == dead
+        of(*whole)
+        assert _resumed(instance) is None
 
 
 def test_many_runs_of_other_sources_do_not_hide_a_broken_one(instance):
