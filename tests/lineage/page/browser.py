@@ -31,6 +31,10 @@ def program() -> str:
     return found
 
 
+class ProtocolError(AssertionError):
+    """The browser could not do what was asked, for instance because a page was just being replaced by the next."""
+
+
 class Page:
     """One tab. Everything it says on its console and asks the network for is kept."""
 
@@ -48,7 +52,8 @@ class Page:
         while True:
             message = json.loads(self._socket.recv(timeout=WAIT))
             if message.get("id") == self._last:
-                assert "error" not in message, message
+                if "error" in message:
+                    raise ProtocolError(message)
                 return message["result"]
             self._note(message)
 
@@ -77,9 +82,15 @@ class Page:
     def until(self, condition: str) -> None:
         """Wait until an expression is true."""
         ends = time.monotonic() + WAIT
-        while self.eval(f"Boolean({condition})") is not True:
+        while not self._holds(condition):
             assert time.monotonic() < ends, f"never: {condition}; {self.errors}"
             time.sleep(0.05)
+
+    def _holds(self, condition: str) -> bool:
+        try:
+            return self.eval(f"Boolean({condition})") is True
+        except ProtocolError:  # of a page that is on its way out
+            return False
 
     def eval(self, expression: str) -> Any:
         """Value of an expression in the page."""
