@@ -10,6 +10,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from psycopg2.extensions import connection as Connection
 
@@ -108,11 +109,11 @@ def _packed(columns: Columns) -> dict[str, object]:
     }
 
 
-def _unpacked(value: Mapping[str, object]) -> Columns:
-    datasets = [Dataset(*names) for names in value["datasets"]]  # type: ignore[attr-defined]  # as _packed wrote it
+def _unpacked(value: Mapping[str, Any]) -> Columns:
+    datasets = [Dataset(*names) for names in value["datasets"]]
     return {
         output: tuple(Transformed(Field(datasets[number], column), kind, how) for number, column, kind, how in sources)
-        for output, sources in value["columns"].items()  # type: ignore[attr-defined]  # likewise
+        for output, sources in value["columns"].items()
     }
 
 
