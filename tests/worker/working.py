@@ -16,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 from platforms import CLI, ROOT, Platform
+from psycopg2.extensions import connection
 
 from lakehouse.postgres import ready
 from lakehouse.postgres.connect import bi_url, connect, state_url
@@ -58,6 +59,19 @@ def until(condition, seconds: float, what: str = "it", every: float = 0.05) -> A
     return found
 
 
+def served(marts: connection, prefix: str) -> int:
+    """How many batches of this prefix the mart holds."""
+    with marts.cursor() as cursor:
+        cursor.execute("select to_regclass('marts.mart_bioreactor_overview') is null")
+        if cursor.fetchone()[0]:
+            return 0
+        cursor.execute(
+            "select count(distinct batch_id) from marts.mart_bioreactor_overview where batch_id like %s",
+            (prefix + "%",),
+        )
+        return cursor.fetchone()[0]
+
+
 class Working:
     """A running ``lakehouse worker``.
 
@@ -98,16 +112,8 @@ class Working:
         return drop(self.platform.drop_zone, batch, rows)
 
     def served(self, prefix: str) -> int:
-        """How many batches of this prefix the mart holds."""
-        with self.marts.cursor() as cursor:
-            cursor.execute("select to_regclass('marts.mart_bioreactor_overview') is null")
-            if cursor.fetchone()[0]:
-                return 0
-            cursor.execute(
-                "select count(distinct batch_id) from marts.mart_bioreactor_overview where batch_id like %s",
-                (prefix + "%",),
-            )
-            return cursor.fetchone()[0]
+        """See :func:`served`."""
+        return served(self.marts, prefix)
 
     def wait_for(self, prefix: str, batches: int = 1, seconds: float = 120) -> None:
         """Wait until the mart holds so many batches of this prefix."""
