@@ -58,6 +58,29 @@ AS $$
     WHERE p.mart = publication_of.mart
 $$;
 
+-- The advisory lock of a mart, and the one of whoever lends a right on the schema marts (swap()).
+CREATE OR REPLACE FUNCTION marts_build.key_of(mart text)
+RETURNS bigint
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$ SELECT hashtextextended('lakehouse mart ' || mart, 0) $$;
+
+CREATE OR REPLACE FUNCTION marts_build.key_of_lending()
+RETURNS bigint
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$ SELECT hashtextextended('lakehouse lends on marts', 0) $$;
+
+-- Who else holds an advisory lock, and since when its transaction runs (NULL where the caller may not know that).
+CREATE OR REPLACE FUNCTION marts_build.holders_of(key bigint)
+RETURNS TABLE (process integer, role name, since timestamptz)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT l.pid, a.usename, a.xact_start
+    FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+    WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted AND l.pid <> pg_backend_pid()
+      AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+      AND (l.classid::bigint << 32 | l.objid::bigint) = key
+$$;
+
 -- One publication or rollback of a mart at a time, until the transaction ends. A mart that is held is refused.
 CREATE OR REPLACE FUNCTION marts_build.reserve(mart text, also_held boolean DEFAULT false)
 RETURNS void
@@ -70,7 +93,7 @@ BEGIN
         RAISE EXCEPTION 'marts.% is published in a transaction of level %, which would not see what others did to it '
             'meanwhile; use READ COMMITTED', quote_ident(mart), upper(current_setting('transaction_isolation'));
     END IF;
-    PERFORM pg_advisory_xact_lock(hashtextextended('lakehouse mart ' || mart, 0));
+    PERFORM pg_advisory_xact_lock(marts_build.key_of(mart));
     SELECT held_reason INTO reason FROM marts_build.publications p WHERE p.mart = reserve.mart AND held_at IS NOT NULL;
     IF FOUND AND NOT also_held THEN
         RAISE EXCEPTION 'marts.% is held and was not touched: %', quote_ident(mart), reason

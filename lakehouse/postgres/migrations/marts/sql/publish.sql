@@ -101,6 +101,13 @@ BEGIN
                                    (SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = view_oid));
                 END LOOP;
                 EXECUTE format('LOCK TABLE marts.%I IN ACCESS EXCLUSIVE MODE', mart);
+                -- An owner who may not create in the schema is lent that right below. Two transactions cannot change
+                -- the rights of one schema at once ("tuple concurrently updated").
+                SELECT NOT has_schema_privilege(relowner, 'marts', 'CREATE') INTO lends_create
+                FROM pg_class WHERE oid = served;
+                IF lends_create THEN
+                    PERFORM pg_advisory_xact_lock(marts_build.key_of_lending());
+                END IF;
                 PERFORM set_config('lock_timeout', lock_timeout_before, true);
                 IF views = marts_build.views_on(served) THEN
                     PERFORM marts_build.refuse(mart, new_table);
@@ -109,9 +116,12 @@ BEGIN
                 RAISE lock_not_available;  -- one that is new is locked in its turn: all is given back first
             EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
                 IF clock_timestamp() > deadline THEN
-                    SELECT string_agg(DISTINCT format('process %s of %s', l.pid, a.usename), ', ') INTO waited_for
-                    FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
-                    WHERE l.relation = ANY (views || served) AND l.granted AND l.pid <> pg_backend_pid();
+                    SELECT string_agg(DISTINCT format('process %s of %s', process, role), ', ') INTO waited_for
+                    FROM (SELECT l.pid, a.usename FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+                          WHERE l.relation = ANY (views || served) AND l.granted AND l.pid <> pg_backend_pid()
+                          UNION ALL
+                          SELECT h.process, h.role FROM marts_build.holders_of(marts_build.key_of_lending()) h
+                          WHERE lends_create) AS holders (process, role);
                     RAISE EXCEPTION 'marts.% was in use for % seconds without a gap of 50 ms, and stays as it was; '
                         'held by: %', quote_ident(mart), lock_seconds, coalesce(waited_for, 'nobody any more')
                         USING ERRCODE = 'lock_not_available', HINT = 'Let the long query end and publish again.';
