@@ -12,14 +12,27 @@ from dagster import DagsterEventType, DagsterInstance, DagsterRun, DagsterRunSta
 from lakehouse.failures import meaning_of_text
 from orchestration import names
 
-INTERRUPTED = "DagsterExecutionInterruptedError"
-"""The process of a run was told to end (SIGTERM) while it executed a step."""
+INTERRUPTED = ("DagsterExecutionInterruptedError", "KeyboardInterrupt")
+"""The process of a run was told to end (SIGTERM, SIGINT) while it executed a step."""
 FAILURES = (DagsterEventType.STEP_FAILURE, DagsterEventType.RUN_FAILURE)
 
 
 def died(run: DagsterRun) -> bool:
     """Whether the run failed because its process died; a re-execution inherits the tag, but not the id in it."""
     return run.status is DagsterRunStatus.FAILURE and run.tags.get(names.TAG_DIED) == run.run_id
+
+
+def is_interruption(error: Any) -> bool:
+    """Whether an error of a step or run, as Dagster stored it, says by itself that its process was told to end."""
+    return (error.cls_name or "").rpartition(".")[2] in INTERRUPTED
+
+
+def is_of_command(run: DagsterRun) -> bool:
+    """Whether a person's command executed the run, so that an interruption was theirs.
+
+    A re-execution inherits the tag, and is executed by the page or by Dagster's own retry.
+    """
+    return run.parent_run_id is None and run.tags.get(names.TAG_STARTED_BY) == names.BY_COMMAND
 
 
 def failed_of_outage(instance: DagsterInstance, run: DagsterRun) -> bool:
@@ -38,8 +51,8 @@ def failed_of_outage(instance: DagsterInstance, run: DagsterRun) -> bool:
 def _is_outage(error: Any, run: DagsterRun) -> bool:
     # Dagster wraps what is raised within a step; the driver's own error is further down.
     while error is not None:
-        if INTERRUPTED in (error.cls_name or ""):
-            return run.tags.get(names.TAG_STARTED_BY) != names.BY_COMMAND  # there it was a person's Ctrl-C
+        if is_interruption(error):
+            return not is_of_command(run)
         meaning = meaning_of_text(error.message)
         if meaning is not None and meaning.transient:
             return True

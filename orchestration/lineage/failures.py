@@ -5,13 +5,13 @@ What belongs here: finding those words in Dagster's events. What does not: which
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dagster import DagsterEvent, DagsterEventType, DagsterRun
 
 from orchestration import names
-from orchestration.outages import INTERRUPTED
+from orchestration.outages import is_interruption
 
 
 @dataclass(frozen=True)
@@ -42,27 +42,27 @@ def of_step(event: DagsterEvent) -> Why:
     return _of_error(data.error)
 
 
-def of_run(run: DagsterRun, steps: Sequence[Why], ending: Sequence[str]) -> Why:
+def of_run(run: DagsterRun, steps: Sequence[Why], ending: Sequence[Why]) -> Why:
     """The reason a run did not succeed: of its death, else of the last step that failed, else of its last words.
 
     Args:
         run: it has ended.
         steps: reasons of the attempts that failed, in order.
-        ending: messages of the run's own engine events and of its failure, in order.
+        ending: words of the run's own engine events and of its failure, in order.
     """
-    said = [text.strip() for text in ending if text.strip()]
+    said = [words.error.strip() for words in ending if words.error and words.error.strip()]
     if run.tags.get(names.TAG_DIED) == run.run_id and said:
         return Why(said[-1])
     told = [why for why in steps if why.error and not why.interrupted]
     return told[-1] if told else Why(said[-1] if said else None)
 
 
-def last_words(event: DagsterEvent) -> str:
+def last_words(event: DagsterEvent) -> Why:
     """What an event of the run itself says."""
     # A run that somebody else fails, such as the reaper, has a message only.
     data = event.event_specific_data if event.event_type is DagsterEventType.RUN_FAILURE else None
-    error = getattr(data, "error", None)
-    return (_of_error(error).error if error is not None else None) or event.message or ""
+    told = _of_error(getattr(data, "error", None))
+    return replace(told, error=told.error or event.message or "")
 
 
 def _of_error(error: Any) -> Why:
@@ -70,9 +70,10 @@ def _of_error(error: Any) -> Why:
     if error is None:
         return Why()
     deepest = error
+    interrupted = is_interruption(error)
     while deepest.cause is not None:
         deepest = deepest.cause
-    interrupted = any(INTERRUPTED in (item.cls_name or "") for item in (error, deepest))
+        interrupted = interrupted or is_interruption(deepest)
     # Python's rendering begins with the exception's name and ends with a line feed.
     text = deepest.message.strip().removeprefix(f"{deepest.cls_name}: ")
     head, _, rest = text.partition(": ")

@@ -20,6 +20,7 @@ from lineage.names import Column
 from orchestration import names
 from orchestration.lineage.failures import Why, last_words, of_run, of_step
 from orchestration.lineage.notes import Note, note_in
+from orchestration.outages import died, is_of_command
 
 KINDS = {
     DagsterEventType.ASSET_MATERIALIZATION_PLANNED,
@@ -42,6 +43,7 @@ ENDS: Mapping[DagsterRunStatus, End] = {
     DagsterRunStatus.CANCELED: "ABORT",
 }
 CANCELLED = "not finished, because the run was cancelled"
+INTERRUPTED = "not finished, because the command that executed it was interrupted"
 
 TAG_SCHEDULED = ".dagster/scheduled_execution_time"
 TAG_SCHEDULE = "dagster/schedule_name"
@@ -67,6 +69,21 @@ class _Attempt:
     checks: dict[str, list[Check]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class _Ending:
+    """How the run itself ended.
+
+    Attributes:
+        end: of the run.
+        why: it did not succeed.
+        broken_off: said of what was not finished, where a person ended the run; None: nobody did.
+    """
+
+    end: End
+    why: Why
+    broken_off: str | None = None
+
+
 @dataclass
 class _Log:
     """A run's event log, sorted."""
@@ -74,7 +91,7 @@ class _Log:
     planned: dict[str, tuple[str, str | None]] = field(default_factory=dict)
     attempts: list[_Attempt] = field(default_factory=list)
     skipped: set[str] = field(default_factory=set)
-    ending: list[str] = field(default_factory=list)
+    ending: list[Why] = field(default_factory=list)
 
 
 def run_facts(instance: DagsterInstance, record: RunRecord, page: str, order: Sequence[str] = ()) -> RunFacts:
@@ -93,11 +110,10 @@ def run_facts(instance: DagsterInstance, record: RunRecord, page: str, order: Se
     log = _read(instance.all_logs(run.run_id, of_type=KINDS))
     ended = _moment(record.end_time) or record.update_timestamp.astimezone(UTC)
     started = _moment(record.start_time) or min(record.create_timestamp.astimezone(UTC), ended)
-    end = ENDS[run.status]
-    why = of_run(run, [attempt.why for attempt in log.attempts if attempt.end == "FAIL"], log.ending)
+    ending = _ending(run, log)
     position = {key: number for number, key in enumerate(order)}
     assets = sorted(
-        _assets(log, run, end, why, ended),
+        _assets(log, run, ending, ended),
         key=lambda item: (item.ended_at, position.get(item.asset_key, len(position))),
     )
     nominal = _nominal(run.tags)
@@ -105,14 +121,14 @@ def run_facts(instance: DagsterInstance, record: RunRecord, page: str, order: Se
         run_id=run.run_id,
         job=run.job_name,
         started_by=started_by(run),
-        end=end,
+        end=ending.end,
         started_at=started,
         ended_at=ended,
         assets=tuple(assets),
         nominal_start=nominal[0],
         nominal_end=nominal[1],
         url=f"{page}/runs/{run.run_id}",
-        error=None if end == "COMPLETE" else why.error,
+        error=None if ending.end == "COMPLETE" else ending.why.error,
         tags={
             key: value
             for key, value in sorted(run.tags.items())
@@ -131,6 +147,15 @@ def started_by(run: DagsterRun) -> str:
     if told := run.tags.get(names.TAG_STARTED_BY):
         return told
     return "schedule" if TAG_SCHEDULE in run.tags else "sensor" if TAG_SENSOR in run.tags else "page"
+
+
+def _ending(run: DagsterRun, log: _Log) -> _Ending:
+    """Dagster takes an interruption for a failure; where it was a person's Ctrl-C on a command, it is none."""
+    end = ENDS[run.status]
+    failed = [attempt.why for attempt in log.attempts if attempt.end == "FAIL"]
+    if end == "FAIL" and is_of_command(run) and not died(run) and any(why.interrupted for why in failed + log.ending):
+        return _Ending("ABORT", Why(INTERRUPTED), INTERRUPTED)
+    return _Ending(end, of_run(run, failed, log.ending), CANCELLED if end == "ABORT" else None)
 
 
 def _read(entries: Iterable[EventLogEntry]) -> _Log:
@@ -182,22 +207,22 @@ def _tell(attempt: _Attempt, entry: EventLogEntry, at: datetime) -> None:
         attempt.end, attempt.ended, attempt.why = "FAIL", at, of_step(event)
 
 
-def _assets(log: _Log, run: DagsterRun, end: End, why: Why, ended: datetime) -> Iterator[AssetRun]:
+def _assets(log: _Log, run: DagsterRun, ending: _Ending, ended: datetime) -> Iterator[AssetRun]:
     started_steps = set()
     for attempt in log.attempts:
         started_steps.add(attempt.step_key)
         for key, (step, partition) in log.planned.items():
-            if step == attempt.step_key and (found := _asset(attempt, key, end, why, ended)):
+            if step == attempt.step_key and (found := _asset(attempt, key, ending, ended)):
                 yield _with(found, attempt, run, partition)
     for key, (step, partition) in log.planned.items():
         if step not in started_steps and step not in log.skipped:
-            error = CANCELLED if end == "ABORT" else NOT_REACHED
+            error = ending.broken_off or NOT_REACHED
             yield AssetRun(
                 key, step, 0, "ABORT", ended, ended, error=error, partition=partition or run.tags.get(TAG_PARTITION)
             )
 
 
-def _asset(attempt: _Attempt, key: str, end: End, why: Why, ended: datetime) -> AssetRun | None:
+def _asset(attempt: _Attempt, key: str, ending: _Ending, ended: datetime) -> AssetRun | None:
     entry = attempt.built.get(key)
     last = attempt.ended or ended
     if entry is not None:
@@ -212,7 +237,7 @@ def _asset(attempt: _Attempt, key: str, end: End, why: Why, ended: datetime) -> 
     if attempt.end == "COMPLETE":
         return None  # an empty drop zone: the step succeeded and this asset was left alone
     at = max(last, attempt.started)
-    if attempt.end == "FAIL" and end != "ABORT" and not attempt.why.interrupted:
+    if attempt.end == "FAIL" and ending.broken_off != CANCELLED and not attempt.why.interrupted:
         verdict: End = "ABORT" if attempt.why.held_up else "FAIL"
         return AssetRun(
             key,
@@ -224,9 +249,9 @@ def _asset(attempt: _Attempt, key: str, end: End, why: Why, ended: datetime) -> 
             error=attempt.why.error,
             stack=attempt.why.stack,
         )
-    # The step never ended: its run was cancelled, or its process was killed.
-    verdict = "ABORT" if end == "ABORT" else "FAIL"
-    error = CANCELLED if end == "ABORT" else why.error
+    # The step never ended: its run was cancelled or interrupted, or its process was killed.
+    verdict = "FAIL" if ending.broken_off is None else "ABORT"
+    error = ending.broken_off or ending.why.error
     return AssetRun(key, attempt.step_key, attempt.number, verdict, attempt.started, at, error=error)
 
 

@@ -23,6 +23,7 @@ from idle_runs import idle
 from lakehouse.errors import DataError, UnavailableError
 from lakehouse.settings import Settings
 from orchestration import arrivals, names
+from orchestration.outages import is_of_command
 from orchestration.retries import dagster_failures
 
 
@@ -132,6 +133,13 @@ def test_ctrl_c_on_a_command_is_not_taken_up_again(instance):
 
     broken.execute_in_process(instance=instance, raise_on_error=False)
     assert _resumed(instance) is None
+
+
+def test_a_re_execution_of_a_commands_run_is_executed_by_no_command(instance):
+    tags = {names.TAG_STARTED_BY: names.BY_COMMAND}
+    first = instance.create_run_for_job(idle, tags=tags)
+    again = instance.create_run_for_job(idle, tags=tags, parent_run_id=first.run_id, root_run_id=first.run_id)
+    assert [is_of_command(run) for run in (first, again)] == [True, False]
 
 
 def test_a_later_run_of_a_part_does_not_make_up_for_a_broken_one(instance):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -13,14 +14,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from dagster import DagsterExecutionInterruptedError, DagsterInstance, DagsterRunStatus, asset, materialize
 from platforms import CLI, Platform, a_platform, copy_of_checkout
-from recorded import ORDER, by_key, ends, events_of, facts_of, newest_run, opened, told
+from recorded import ORDER, PAGE, by_key, ends, events_of, facts_of, newest_run, opened, told
 
 from lakehouse.state import NOT_REACHED
 from lineage.facts import RunFacts
-from orchestration import reaper
+from orchestration import names, reaper
 from orchestration.lineage.mapping import map_ended_runs
-from orchestration.lineage.records import CANCELLED
+from orchestration.lineage.records import CANCELLED, INTERRUPTED, run_facts
 
 SMALL = ("--batches", "3", "--scale", "0.05", "--seed", "4")
 HOLD = """
@@ -229,6 +231,67 @@ def test_a_cancelled_run_is_aborted_with_all_it_did_not_finish(sampled):
     assert {asset.error for asset in assets.values()} == {CANCELLED}
     sampled.run("--select", "raw")
     assert told(sampled, run_id)[-1] == ("lakehouse", "ABORT"), "the next command told of it"
+
+
+def test_a_run_ended_with_ctrl_c_is_aborted_and_shown_as_such(sampled):
+    with held(sampled):
+        child = begun(sampled, "Waiting for the warehouse", "--accept-stale", "--full-checks")
+        run_id = newest_run(sampled)
+        child.send_signal(signal.SIGINT)
+        assert child.wait(60) == 1
+    with opened(sampled) as instance:
+        assert instance.get_run_by_id(run_id).status is DagsterRunStatus.FAILURE, "Dagster knows no better"
+    facts = facts_of(sampled, run_id)
+    assert (facts.end, facts.error) == ("ABORT", INTERRUPTED)
+    assets = by_key(facts)
+    assert assets.pop("raw_bioreactor_data").end == "COMPLETE"
+    assert {(asset.end, asset.error) for asset in assets.values()} == {("ABORT", INTERRUPTED)}
+    assert {kind for _, kind in told(sampled, run_id)} == {"START", "COMPLETE", "ABORT"}
+    assert told(sampled, run_id)[-1] == ("lakehouse", "ABORT")
+    shown = sampled.call("lineage", "show", "stg_bioreactor", "--depth", "1")
+    assert shown.returncode == 0, shown.stderr
+    assert "stg_bioreactor  staging · aborted" in shown.stdout
+    page = sampled.home / "lineage.html"
+    assert sampled.call("lineage", "open", "--output", str(page)).returncode == 0
+    data = json.loads(re.search(r"<script[^>]*application/json[^>]*>(.*?)</script>", page.read_text())[1])
+    [runs] = (job["runs"] for job in data["jobs"] if job["name"] == "stg_bioreactor")
+    assert (runs[0]["dagster"], runs[0]["state"], runs[0]["error"]) == (run_id, "ABORTED", INTERRUPTED)
+
+
+@asset
+def broken() -> None:
+    """Fails by itself."""
+    raise ValueError("its own fault")
+
+
+@asset
+def interrupted() -> None:
+    """Is being built when somebody presses Ctrl-C."""
+    raise DagsterExecutionInterruptedError
+
+
+@asset(deps=[interrupted])
+def below() -> None:
+    """Is not reached."""
+
+
+@pytest.mark.parametrize(
+    ("who", "end"), [(names.BY_COMMAND, "ABORT"), ("worker", "FAIL")], ids=["a command", "the worker"]
+)
+def test_an_interruption_is_a_persons_where_a_command_executes_the_run(who, end):
+    with DagsterInstance.ephemeral() as instance:
+        run_id = materialize(
+            [broken, interrupted, below],
+            instance=instance,
+            tags={names.TAG_STARTED_BY: who},
+            raise_on_error=False,
+        ).run_id
+        facts = run_facts(instance, instance.get_run_record_by_id(run_id), PAGE)
+    assert facts.end == end
+    assert ends(facts) == {"broken": "FAIL", "interrupted": end, "below": "ABORT"}
+    assets = by_key(facts)
+    assert assets["broken"].error == "its own fault"
+    assert assets["below"].error == (INTERRUPTED if end == "ABORT" else NOT_REACHED)
 
 
 @pytest.mark.prove
