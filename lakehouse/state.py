@@ -173,6 +173,16 @@ def building_runs(connection: Connection) -> list[str]:
         return [row[0] for row in cursor.fetchall()]
 
 
+def building_run(connection: Connection, asset_key: str) -> str | None:
+    """Id of the run that says it is building this asset; None where none does."""
+    with connection, connection.cursor() as cursor:
+        cursor.execute(
+            "select run_id from data_platform.asset_status where asset_key = %s and status = 'building'", (asset_key,)
+        )
+        row = cursor.fetchone()
+        return row[0] if row else None
+
+
 def release_interrupted(connection: Connection, run_id: str, reason: str) -> list[str]:
     """Turn what a dead run left as "building" into failed, with a reason; return the asset keys."""
     with connection, connection.cursor() as cursor:

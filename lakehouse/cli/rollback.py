@@ -29,8 +29,8 @@ def command(mart: str, run: str | None, only_list: bool, release: bool, as_json:
     """List the versions of MART, or bring a former one back.
 
     A mart that was rolled back is held: runs report it and leave it alone until it is released. How many former
-    versions are kept is the setting LAKEHOUSE_MARTS_KEEP_VERSIONS. Exit code 2: no such mart or version; 5: readers did
-    not let go of it; 6: it cannot be served again, the message says why.
+    versions are kept is the setting LAKEHOUSE_MARTS_KEEP_VERSIONS. Exit code 2: no such mart or version; 5: a run that
+    publishes it, or readers, did not let go of it within a minute; 6: it cannot be served again, the message says why.
     """
     if sum((run is not None, only_list, release)) > 1:
         raise click.UsageError("--to, --list and --release exclude each other.")
@@ -47,7 +47,7 @@ def command(mart: str, run: str | None, only_list: bool, release: bool, as_json:
     with postgres.ready(settings):
         migrate_marts(settings)  # says so where the server is down
         if run is not None:
-            rollback.roll_back(settings, mart, run)
+            rollback.roll_back(settings, mart, run, on_wait=lambda line: click.echo(line, err=True))
         elif release:
             rollback.release(settings, mart)
         with contextlib.closing(connect(marts_url(settings), what="the marts database")) as connection:

@@ -8,11 +8,13 @@ and forgets what the mart was built from, so that no run takes it for up to date
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from lakehouse import state
 from lakehouse.errors import BlockedError, BusyError, ConfigError
+from lakehouse.marts.turn import WAIT_SECONDS, reserve
 from lakehouse.marts.versions import Published, Version, of_run, published
 from lakehouse.postgres.connect import connect, marts_url, state_url
 from lakehouse.settings import Settings
@@ -24,7 +26,14 @@ HELD = "mart_held"
 """Kind of the alert that is open for as long as a mart is held."""
 
 
-def roll_back(settings: Settings, mart: str, run: str) -> Version:
+def roll_back(
+    settings: Settings,
+    mart: str,
+    run: str,
+    *,
+    wait_seconds: float = WAIT_SECONDS,
+    on_wait: Callable[[str], None] = lambda _: None,
+) -> Version:
     """Serve the version that a run published, and hold the mart.
 
     Readers see the present version or the former one, whole. Views, grants, comments, indexes and owner stay.
@@ -33,13 +42,15 @@ def roll_back(settings: Settings, mart: str, run: str) -> Version:
         settings: the platform's settings; both databases must be ready.
         mart: its name.
         run: the run, or the beginning of its id.
+        wait_seconds: how long to wait for a publication of this mart that is under way.
+        on_wait: called once, with a line that names whom it waits for.
 
     Returns:
         The version that is served now.
 
     Raises:
         ConfigError: there is no such mart or version.
-        BusyError: readers held the mart without a gap for a minute.
+        BusyError: a publication did not end in time, or readers held the mart without a gap for a minute.
         BlockedError: it cannot be served again, e.g. a view needs a column that it does not have; names it.
     """
     import psycopg2
@@ -58,6 +69,8 @@ def roll_back(settings: Settings, mart: str, run: str) -> Version:
         state.forget_inputs(connection, [found.asset_key])
         try:
             with marts, marts.cursor() as cursor:
+                building = state.building_run(connection, found.asset_key)
+                reserve(cursor, found.mart, building, wait_seconds=wait_seconds, on_wait=on_wait)
                 cursor.execute(
                     "select marts_build.roll_back(%s, %s, %s, %s)",
                     (found.mart, version.number, settings.marts_keep_versions, reason),

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from mart_project import MART
 
-from lakehouse.errors import BlockedError, ConfigError
+from lakehouse.errors import BlockedError, BusyError, ConfigError
 from lakehouse.marts import rollback
 from lakehouse.marts.versions import Published, human_size, published
 from lakehouse.postgres.connect import connect, marts_url, state_url
+from lakehouse.state import mark_building
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -216,6 +217,70 @@ def test_a_version_that_cannot_be_exact_is_refused(project: MartProject) -> None
     project.sql(f"drop table {MART}")
     project.publish("three")
     assert runs(project) == ["three"]  # what was counted back from the dropped table went with it
+
+
+def test_a_rollback_waits_for_a_publication_that_is_under_way_and_names_it(project: MartProject) -> None:
+    two_versions(project)
+    lines: list[str] = []
+    released: list[bool] = []
+
+    def on_wait(line: str) -> None:
+        lines.append(line)
+        other.connection.rollback()  # the publication ends while it is waited for
+        released.append(True)
+
+    with publication(project) as other:
+        process = other.connection.get_backend_pid()
+        rollback.roll_back(project.settings, "orders", "one", on_wait=on_wait)
+    assert released == [True]
+    (line,) = lines
+    assert "orders is in the hands of another publication" in line
+    assert f"(server process {process} of lakehouse_writer since " in line
+    assert project.content() == list(V1)
+    state(project, "delete from data_platform.alert_history")
+
+
+def test_a_rollback_gives_up_on_a_publication_that_does_not_end(project: MartProject) -> None:
+    two_versions(project)
+    with contextlib.closing(connect(state_url(project.settings), what="state")) as connection:
+        mark_building(connection, ["orders"], "run-three")
+    lines: list[str] = []
+    try:
+        with publication(project) as other:
+            process = other.connection.get_backend_pid()
+            with pytest.raises(BusyError) as refused:
+                rollback.roll_back(project.settings, "orders", "one", wait_seconds=0.2, on_wait=lines.append)
+        who = "run run-three, which is publishing it"
+        said = f"orders is in the hands of {who} (server process {process} of lakehouse_writer since "
+        assert said in refused.value.message
+        assert "waited 0.2 s" in refused.value.message
+        assert "roll back again" in (refused.value.remedy or "")
+        assert [said in line for line in lines] == [True]
+        assert (project.content(), history(project).held) == (list(V2), None)
+        assert alerts(project) == []
+        rollback.roll_back(project.settings, "orders", "one")
+        assert project.content() == list(V1)
+    finally:
+        state(project, "delete from data_platform.asset_status")
+        state(project, "delete from data_platform.alert_history")
+
+
+def two_versions(project: MartProject) -> None:
+    keeping(project, 2)
+    for run, rows in (("one", V1), ("two", V2)):
+        project.rows(*rows, mode="swap")
+        project.publish(run)
+
+
+@contextlib.contextmanager
+def publication(project: MartProject) -> Iterator[Any]:
+    """A session of the publishing role that has begun with the mart, for the length of the block."""
+    with contextlib.closing(connect(marts_url(project.settings), what="marts")) as session, session.cursor() as cursor:
+        session.set_session(isolation_level="READ COMMITTED")
+        cursor.execute("create table marts_build.orders__12345678 as select 1 as id")
+        cursor.execute("select marts_build.prepare('orders', 'orders__12345678')")
+        yield cursor
+        session.rollback()
 
 
 def test_sizes_are_told_in_units_a_person_reads() -> None:
