@@ -85,11 +85,11 @@ function showDetails(number, column) {
     const states = new Map();
     for (const dataset of data.datasets) states.set(stateOf(dataset), (states.get(stateOf(dataset)) || 0) + 1);
     const bad = data.datasets.map((dataset, i) => [dataset, i]).filter(([dataset]) => ["FAILED", "ABORTED"].includes(stateOf(dataset)) || failedChecks(dataset));
-    panel.append(el("h2", {}, `${data.datasets.length} datasets`),
+    panel.append(el("h2", {}, counted(data.datasets.length, "dataset")),
       facts([["jobs", count(data.jobs.length)], ["layers", data.layers.join(" → ")], ["domains", data.domains.join(", ")],
         ...["COMPLETED", "FAILED", "ABORTED", "RUNNING"].map((state) => [STATES[state].word, count(states.get(state))])]));
     if (bad.length) panel.append(section(`Needs a look: ${bad.length}`, el("ul", { class: "plain" }, ...bad.map(([dataset, i]) =>
-      el("li", {}, link(i), " ", badge(stateOf(dataset)), failedChecks(dataset) ? el("small", { class: "bad" }, ` ${failedChecks(dataset)} failed checks`) : "")))));
+      el("li", {}, link(i), " ", badge(stateOf(dataset)), failedChecks(dataset) ? el("small", { class: "bad" }, ` ${counted(failedChecks(dataset), "failed check")}`) : "")))));
     panel.append(section("Keys", facts([["/", "search"], ["← →", "along the lineage"], ["↑ ↓", "tables above and below"], ["Enter", "open"], ["f", "only its lineage"], ["+ − 0", "zoom"], ["Esc", "back"]])));
     return;
   }
@@ -117,6 +117,6 @@ function showDetails(number, column) {
     if (job.runs.length) {
       panel.append(section(`Last runs of ${job.name}`, el("table", { class: "runs" }, el("thead", {}, el("tr", {}, ...["state", "ended", "took", "rows", ""].map((name) => el("th", {}, name)))), el("tbody", {}, ...job.runs.map(runRow)))));
     }
-    if (job.sql) panel.append(section("SQL of the last build", el("details", {}, el("summary", {}, `${count(job.sql.split("\n").length)} lines`), el("pre", { class: "sql", tabindex: "0" }, job.sql))));
+    if (job.sql) panel.append(section("SQL of the last build", el("details", {}, el("summary", {}, counted(job.sql.split("\n").length, "line")), el("pre", { class: "sql", tabindex: "0" }, job.sql))));
   }
 }

@@ -48,8 +48,19 @@ function measured(text, size = 13.5, weight = 600) {
   return ruler.measureText(text).width;
 }
 
-/** A text that fits; what is left out is its middle, because names begin and end with what tells them apart. */
+const FILES = /([^/]+)\/\*[^/]*$/; // all files of a folder
+
+/** A text that fits. Of a folder's files it keeps the folder's name: all begin with `raw/` and end with `*.parquet`. */
 function shorten(text, room, size, weight) {
+  const fits = (part) => measured(part, size, weight) <= room;
+  const files = FILES.exec(text);
+  if (fits(text) || !files) return shortenMiddle(text, room, size, weight);
+  const short = [files[0], `${files[1]}/*`].find(fits);
+  return short ?? `${shortenMiddle(files[1], room - measured("/*", size, weight), size, weight)}/*`;
+}
+
+/** A text that fits; what is left out is its middle, because names begin and end with what tells them apart. */
+function shortenMiddle(text, room, size, weight) {
   if (measured(text, size, weight) <= room) return text;
   let most = text.length - 1;
   const cut = () => `${text.slice(0, Math.floor(most / 3))}…${text.slice(text.length - Math.ceil((most * 2) / 3))}`;
@@ -174,7 +185,7 @@ function dressTable(group, number, { x, y, width: wide }, rows = [], compact = f
   group.setAttribute("role", "button");
   group.setAttribute("tabindex", "-1");
   const said = [dataset.label, dataset.place, dataset.layer, STATES[state].word];
-  if (dataset.checks.length) said.push(failed ? `${failed} of ${dataset.checks.length} checks failed` : `${dataset.checks.length} checks passed`);
+  if (dataset.checks.length) said.push(failed ? `${failed} of ${dataset.checks.length} checks failed` : `${counted(dataset.checks.length, "check")} passed`);
   if (dataset.deleted) said.push("deleted");
   group.setAttribute("aria-label", said.join(", "));
   group.append(svg("title", {}, `${dataset.label}\n${said.slice(1).join(" · ")}`));
@@ -196,7 +207,7 @@ function dressTable(group, number, { x, y, width: wide }, rows = [], compact = f
   const second = run ? `${STATES[state].word} ${age(run.ended_at || run.started_at)}` : dataset.layer;
   group.append(svg("text", { class: "second", x: x + 13, y: low }, second));
   if (dataset.checks.length) {
-    const text = failed ? `${failed}/${dataset.checks.length} checks failed` : `${dataset.checks.length} checks`;
+    const text = failed ? `${failed}/${dataset.checks.length} checks failed` : counted(dataset.checks.length, "check");
     const far = measured(second + text, 11, 500) + 34 > wide;
     const short = failed ? `${failed} ✕` : `${dataset.checks.length} ✓`;
     const mark = svg("text", { class: failed ? "checks bad" : "checks", x: x + wide - 8, y: low, "text-anchor": "end" }, far ? short : text);

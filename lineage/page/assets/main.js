@@ -174,7 +174,7 @@ document.getElementById("zoom-out").addEventListener("click", () => zoom(0.8));
 document.getElementById("fit").addEventListener("click", fit);
 window.addEventListener("hashchange", follow);
 
-window.lineage = { camera, choose, findDataset, nodeOf }; // for the browser's console and for tests
+window.lineage = { camera, choose, findDataset, nodeOf, shorten }; // for the browser's console and for tests
 document.getElementById("about").textContent = `${data.about ? `${data.about}. ` : ""}Made ${madeAt.toLocaleString("en-GB", { timeZone: "UTC", dateStyle: "medium", timeStyle: "short" })} UTC.`;
 buildFilters();
 readAddress();

@@ -140,6 +140,11 @@ function count(value) {
   return value === null || value === undefined ? "" : grouped.format(value);
 }
 
+/** "1 check", "2 checks". */
+function counted(value, word) {
+  return `${count(value)} ${word}${value === 1 ? "" : "s"}`;
+}
+
 function bytes(value) {
   if (value === null || value === undefined) return "";
   const units = ["B", "kB", "MB", "GB", "TB"];

@@ -59,6 +59,31 @@ def test_two_hundred_tables_are_readable_at_once(opened):
     assert inside is True
 
 
+def test_sources_are_told_apart_by_their_folder_where_only_a_part_of_the_name_fits(opened):
+    page = opened(LARGE)
+    drawn = page.all(
+        "g.node.layer-source", "[it.getAttribute('aria-label').split(',')[0], it.querySelector('.name').textContent]"
+    )
+    assert len(drawn) == 32
+    shown = {}
+    for label, name in drawn:
+        _, domain, folder, _ = label.split("/")
+        assert name.startswith(folder[:4]), label
+        shown.setdefault(domain, set()).add(name)
+    assert {domain: len(names) for domain, names in shown.items()} == dict.fromkeys(shown, 4)
+    long = page.eval("lineage.shorten('raw/x/pressures_and_temperatures/*.parquet', 120)")
+    assert long.startswith("p")
+    assert "…" in long
+    assert long.endswith("tures/*")
+
+
+def test_one_failed_check_is_not_told_as_several(opened):
+    page = opened(LARGE)
+    failed = [sum(not check.passed for check in node.assertions) for node in LARGE.datasets.values()]
+    assert sorted(filter(None, failed)) == [1] * 4
+    assert page.all("#details small.bad") == [" 1 failed check"] * 4
+
+
 def test_a_click_opens_a_table_and_shows_its_whole_lineage(opened):
     page = opened(SMALL)
     page.click("g.node[aria-label^='int_bioreactor_orders']")
