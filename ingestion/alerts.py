@@ -17,6 +17,9 @@ FILE_MISSING = "file_missing"
 DROP_ZONE_EMPTY = "drop_zone_empty"
 QUARANTINE_THRESHOLD = "quarantine_threshold"
 ROWS_REJECTED = "rows_rejected"
+FOREIGN_FILES = "foreign_files"
+NAMED = 5
+"""Keys that a message names; more are counted."""
 
 
 def file_missing(source: DropZoneSource, file_key: str, fingerprint: str) -> Alert:
@@ -63,6 +66,21 @@ def rows_rejected(
         f"Look at {key}; mend the rows at their source and drop the file again.",
         fingerprint,
         {"source": source.source, "rejected": facts["rejected"]},
+    )
+
+
+def foreign_files(source: DropZoneSource, keys: Sequence[str]) -> Alert:
+    """Something lies among the ledger's segments that the platform did not write."""
+    more = f" and {len(keys) - NAMED} more" if len(keys) > NAMED else ""
+    return Alert(
+        "warning",
+        FOREIGN_FILES,
+        source.journal_folder,
+        f"{source.journal_folder} holds what the platform did not write: {', '.join(keys[:NAMED])}{more}. It is left"
+        " alone.",
+        "Move it elsewhere: the folder belongs to the ledger. Nothing waits for it.",
+        "\n".join(keys),
+        {"source": source.source},
     )
 
 

@@ -77,6 +77,7 @@ def ingest(
             found = _look(run, files, wait=wait)
             _validate_all(run, found, forced=files is not None)
             left = gone(run, found) + dismissed(run, found) if files is None else []
+            run.foreign = journal.foreign(lake, declared)
             judge(run, found, whole=files is None)
             report.new_alerts = ledger.record(
                 state,

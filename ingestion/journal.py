@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ from ingestion import kept
 from ingestion.declarations import DropZoneSource
 from lakehouse.errors import DataError
 from lakehouse.settings import Settings
-from lakehouse.storage import Lake
+from lakehouse.storage import Lake, LakeObject
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 FORMAT = 1
 POINTER = "_ledger_journal"
 """Column of ``data_platform.watermarks`` under which the position is kept, beside what it describes."""
+SEGMENT = re.compile(r"\d{12,}\.json\.gz")
+"""What :func:`write` calls a segment. One of this name must be whole; whatever else lies there is somebody else's."""
 COMPACT_IDLE, COMPACT_BUSY = 64, 1024
 """Deltas after which a run that found nothing new, or any run, writes a full segment."""
 
@@ -101,10 +104,15 @@ def write(lake: Lake, connection: Connection, source: DropZoneSource, *, keep: b
     lake.write(key, _packed(source, number, changed, full=full))
     _remember(connection, source, position)
     if full:
-        for item in lake.list(source.journal_folder):
-            if item.kind == "file" and item.key != key:
+        for item in _segments(lake, source):
+            if item.key != key:
                 lake.delete(item.key)
     return key
+
+
+def foreign(lake: Lake, source: DropZoneSource) -> list[str]:
+    """Keys in the journal's folder that nobody of ours wrote; they are left alone."""
+    return [item.key for item in lake.list(source.journal_folder) if not _is_ours(item)]
 
 
 def read(lake: Lake, source: DropZoneSource) -> Facts | None:
@@ -130,7 +138,7 @@ def read(lake: Lake, source: DropZoneSource) -> Facts | None:
 def _since_full(lake: Lake, source: DropZoneSource) -> list[dict[str, Any]]:
     """Contents of the newest full segment and of those after it, in order."""
     found: list[dict[str, Any]] = []
-    for item in reversed([item for item in lake.list(source.journal_folder) if item.kind == "file"]):
+    for item in reversed(_segments(lake, source)):
         try:
             content = json.loads(gzip.decompress(lake.read(item.key)))
             number, version, full = content["number"], content["format"], content["full"]
@@ -234,8 +242,15 @@ def _key(source: DropZoneSource, position: _Position) -> str:
 
 
 def _newest(lake: Lake, source: DropZoneSource) -> int:
-    numbers = [int(item.name.partition(".")[0]) for item in lake.list(source.journal_folder) if item.kind == "file"]
-    return max(numbers, default=0)
+    return max((int(item.name.partition(".")[0]) for item in _segments(lake, source)), default=0)
+
+
+def _segments(lake: Lake, source: DropZoneSource) -> list[LakeObject]:
+    return [item for item in lake.list(source.journal_folder) if _is_ours(item)]
+
+
+def _is_ours(item: LakeObject) -> bool:
+    return item.kind == "file" and SEGMENT.fullmatch(item.name) is not None
 
 
 def _broken(source: DropZoneSource, why: str) -> DataError:

@@ -15,9 +15,11 @@ from ingestion.alerts import (
     DROP_ZONE_EMPTY,
     FILE_MISSING,
     FILE_QUARANTINED,
+    FOREIGN_FILES,
     QUARANTINE_THRESHOLD,
     ROWS_REJECTED,
     file_missing,
+    foreign_files,
 )
 from ingestion.checks import over_threshold
 from ingestion.declarations import DropZoneSource
@@ -53,6 +55,7 @@ class Run:
     raised: list[Alert] = field(default_factory=list)
     new_schemas: list[tuple[dict[str, str], str]] = field(default_factory=list)
     dismissed: list[str] = field(default_factory=list)
+    foreign: list[str] = field(default_factory=list)
 
 
 def gone(run: Run, found: Diff) -> list[tuple[Known, str]]:
@@ -86,6 +89,8 @@ def dismissed(run: Run, found: Diff) -> list[tuple[Known, str]]:
 def judge(run: Run, found: Diff, *, whole: bool) -> None:
     """Decide the run's status and the alerts about the source as a whole."""
     report, source = run.report, run.source
+    if run.foreign:
+        run.raised.append(foreign_files(source, run.foreign))
     if failure := over_threshold(source, len(run.entries), len(run.broken)):
         report.failures.append(failure)
         report.status = "failed"
@@ -125,6 +130,8 @@ def mended(run: Run, found: Diff, *, whole: bool) -> list[tuple[str, list[str]]]
         (FILE_MISSING, looked_at + list(run.report.renamed)),
         (ROWS_REJECTED, [key for key, entry in clean.items() if not entry.rejected_rows] + run.report.missing),
     ]
+    if not run.foreign:
+        closed.append((FOREIGN_FILES, [run.source.journal_folder]))
     if whole and not found.empty:
         closed.append((DROP_ZONE_EMPTY, [run.source.source]))
     if run.entries and not run.report.failures:

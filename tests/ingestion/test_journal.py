@@ -132,6 +132,56 @@ def test_a_lost_or_damaged_segment_is_named(zone):
         journal.read(zone.lake, SOURCE)
 
 
+FOREIGN = ("README", "000000000002 (copy).json.gz", "12.json.gz")
+
+
+def test_what_others_put_beside_the_segments_is_left_alone_and_told_once(zone):
+    _left_alone(zone)
+
+
+def test_what_others_put_beside_the_segments_on_s3_is_left_alone_and_told_once(s3_zone):
+    _left_alone(s3_zone)
+
+
+def _left_alone(zone) -> None:
+    strangers = [f"{SOURCE.journal_folder}/{name}" for name in FOREIGN]
+    for key in strangers:
+        zone.lake.write(key, b"not of the ledger")
+    a_life(zone)  # begins with a full segment, numbered after what is there
+    before = ledger(zone)
+    journal.forget(zone.settings)
+    zone.ingest()  # a full segment again, which takes the place of all others
+    assert {key: zone.lake.read(key) for key in strangers} == dict.fromkeys(strangers, b"not of the ledger")
+    names = [item.name for item in zone.lake.list(SOURCE.journal_folder)]
+    assert sorted(names) == sorted([*FOREIGN, "000000000005.json.gz"])
+    assert replayed(zone) == before
+    told = "SELECT severity, message, resolved_at IS NULL FROM data_platform.alert_history WHERE kind = 'foreign_files'"
+    ((severity, message, is_open),) = zone.rows(told)
+    assert (severity, is_open) == ("warning", True)
+    assert all(key in message for key in strangers)
+    for key in strangers:
+        zone.lake.delete(key)
+    zone.ingest()
+    assert [row[2] for row in zone.rows(told)] == [False]
+
+
+def test_a_folder_among_the_segments_is_told_by_its_name(zone):
+    zone.path(f"{SOURCE.journal_folder}/empty").mkdir(parents=True)
+    zone.drop("B001.parquet")
+    zone.ingest()
+    assert zone.open_alerts() == [("foreign_files", SOURCE.journal_folder)]
+    assert zone.path(f"{SOURCE.journal_folder}/empty").is_dir()
+
+
+def test_a_damaged_segment_stops_by_name_also_where_foreign_files_lie(zone):
+    a_life(zone)
+    zone.lake.write(f"{SOURCE.journal_folder}/README", b"hello")
+    items = [item for item in zone.lake.list(SOURCE.journal_folder) if item.name != "README"]
+    zone.lake.write(items[-1].key, b"hello")
+    with pytest.raises(DataError, match=r"000000000004.json.gz cannot be read"):
+        journal.read(zone.lake, SOURCE)
+
+
 def test_a_journal_that_was_deleted_is_written_anew(zone):
     a_life(zone)
     for item in zone.lake.list(SOURCE.journal_folder):
