@@ -32,7 +32,7 @@ run: setup ## Set up, sample data if the lake is empty, then raw → staging →
 	@$(BIN)/lakehouse sample bioreactor --batches 24 --if-empty
 	@$(BIN)/lakehouse run
 
-up: setup ## Start Postgres, Dagster webserver, daemon and code server; Ctrl-C stops them
+up: setup ## Start Postgres, web pages, code server, daemon, worker, and lineage where a server is set; Ctrl-C stops all
 	@$(BIN)/lakehouse up
 
 # Many tests kill and start real processes; one that failed is tried once more, and the summary lists it as a rerun.

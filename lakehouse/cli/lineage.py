@@ -20,4 +20,9 @@ COMMANDS = {
 
 @click.group(cls=LazyCommands, commands=COMMANDS, prefix="lakehouse.cli.lineage_")
 def command() -> None:
-    """Where data comes from and goes to, and how events get to a lineage server."""
+    """Where data comes from and goes to, and how events get to a lineage server.
+
+    \b
+    Example:
+      lakehouse lineage show mart_bioreactor_overview.avg_value --up
+    """

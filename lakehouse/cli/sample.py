@@ -14,7 +14,12 @@ DISK_MARGIN = 1.5
 
 @click.group()
 def command() -> None:
-    """Generate sample data into the lake's drop zones."""
+    """Generate sample data into the lake's drop zones.
+
+    \b
+    Example:
+      lakehouse sample bioreactor --batches 24
+    """
 
 
 @command.command(

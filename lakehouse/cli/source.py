@@ -7,7 +7,12 @@ import click
 
 @click.group()
 def command() -> None:
-    """Declared sources (ingestion/sources/*.yml)."""
+    """Declared sources (ingestion/sources/*.yml).
+
+    \b
+    Example:
+      lakehouse source list
+    """
 
 
 @command.command("list", epilog="\b\nExample:\n  lakehouse source list")

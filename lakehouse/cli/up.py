@@ -7,6 +7,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 
 import click
 
@@ -25,7 +26,8 @@ Examples:
 def command() -> int:
     """Start embedded Postgres, code server, webserver, worker and daemon; print the pages; stop on Ctrl-C.
 
-    Schedule and sensors are on. What dies or hangs is started again, Postgres included; `lakehouse status` tells.
+    Where a lineage server is set, also what delivers lineage to it. Schedule and sensors are on. What dies or hangs is
+    started again, Postgres included; `lakehouse status` tells.
     """
     from lakehouse import maintenance
     from lakehouse.postgres import embedded
@@ -38,7 +40,7 @@ def command() -> int:
     from lineage.openlineage_config import target
 
     settings = load_settings()
-    lineage = target()
+    lineage, zones = target(), drop_zones(settings)
     with record.only_one(settings), maintenance.using(settings):
         if left := record.end_leftovers(settings):
             _say(f"Ended what a killed `lakehouse up` had left: {', '.join(left)}")
@@ -60,7 +62,7 @@ def command() -> int:
             with house.guarding():
                 try:
                     supervisor.start()
-                    _print_pages(settings, lineage)
+                    click.echo(pages(settings, lineage, zones))
                     supervisor.watch()
                     _say("Stopping.")
                 finally:
@@ -107,20 +109,42 @@ def _in_a_child(work: Callable[[], None]) -> int:
         os._exit(code)
 
 
-def _print_pages(settings: Settings, lineage: object) -> None:
+def pages(settings: Settings, lineage: object, zones: list[str]) -> str:
+    """What a person reads once everything works: addresses, and where to go on.
+
+    Args:
+        settings: the platform's settings.
+        lineage: where lineage is delivered to; None for nowhere.
+        zones: of :func:`drop_zones`.
+    """
     page = f"http://127.0.0.1:{settings.webserver_port}"
     zone = "on" if settings.schedules_on else "off (LAKEHOUSE_SCHEDULES_ON)"
-    click.echo(
+    return (
         f"\n  Dagster          {click.style(page, fg='cyan', underline=True)}\n"
         f"  Assets           {page}/asset-groups\n"
         f"  Runs             {page}/runs\n"
         f"  Schedule, sensor {page}/automation   {zone}; nightly at {settings.nightly_cron!r} {settings.timezone}\n"
-        f"  Drop zone        {settings.lake_root}/raw/bioreactor/\n"
+        f"  Drop zone        {f'{chr(10)}                   '.join(zones)}\n"
         f"  Marts            lakehouse query --marts \"select * from pg_tables where schemaname = 'marts'\"\n"
         f"  Lineage          {f'delivered to {lineage}' if lineage else 'lakehouse lineage open'}\n"
         f"  Logs             {settings.data_path / 'logs'}\n\n"
         "  Ctrl-C stops everything.\n"
     )
+
+
+def drop_zones(settings: Settings, folder: Path | None = None) -> list[str]:
+    """Where files are to be dropped: a folder for each declared source.
+
+    Args:
+        settings: for the lake.
+        folder: of the declarations; by default the platform's.
+
+    Raises:
+        ConfigError: declarations have faults, with which no worker would start; names all of them.
+    """
+    from ingestion.declarations import SOURCES, load_all
+
+    return [f"{settings.lake_root}/{source.path}/" for source in load_all(folder or SOURCES).values()]
 
 
 def _say(text: str) -> None:
