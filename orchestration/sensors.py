@@ -18,6 +18,7 @@ from dagster import (
     sensor,
 )
 
+from ingestion import leftovers
 from ingestion.declarations import DropZoneSource
 from lakehouse import workers
 from lakehouse.errors import LakehouseError
@@ -108,11 +109,19 @@ def forget_lineage(settings: Settings) -> str:
         return f"Old lineage events were not looked for: {error}"
 
 
+def sweep_lake(settings: Settings) -> str:
+    """Remove what killed writers left in the lake; what came of it, for people."""
+    try:
+        return f"{leftovers.sweep(settings)} unfinished file(s) of killed writers removed."
+    except (LakehouseError, OSError) as error:
+        return f"Unfinished files were not looked for: {error}"
+
+
 def upkeep_sensor(assets: Sequence[AssetKey], settings: Settings) -> SensorDefinition:
     """Fails runs whose process has died and forgets runs past their retention. Starts nothing itself.
 
     While a resident worker beats, it looks after dead runs, every ten seconds and on connections it has; from here each
-    look would cost thirty new ones. Old runs are looked for once an hour.
+    look would cost thirty new ones. Old runs and leftovers in the lake are looked for once an hour.
     """
 
     @sensor(
@@ -133,6 +142,7 @@ def upkeep_sensor(assets: Sequence[AssetKey], settings: Settings) -> SensorDefin
             context.update_cursor(str(time.time()))
             done.append(f"{forgotten} old run(s) forgotten.")
             done.append(forget_lineage(settings))
+            done.append(sweep_lake(settings))
         return SkipReason(" ".join(done))
 
     return definition

@@ -9,7 +9,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Literal
 
@@ -151,6 +151,15 @@ class Lake(abc.ABC):
     @abc.abstractmethod
     def delete(self, key: str) -> None:
         """Remove an object; one that does not exist is fine."""
+
+    def sweep(self, folder: str, *, older_than: timedelta) -> int:
+        """Remove, at any depth, what writers of ours left unfinished when they were killed; return how many files.
+
+        Args:
+            folder: of the platform's own; a folder where others put files is none of its business.
+            older_than: since when nothing was written to them; longer than any write may pause.
+        """
+        return 0  # nothing where objects appear whole
 
     @abc.abstractmethod
     def fingerprint(self, item: LakeObject) -> str:

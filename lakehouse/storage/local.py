@@ -10,18 +10,22 @@ import errno
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import signal
 import stat as modes
 import uuid
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
 
 from lakehouse.errors import ConfigError, LakehouseError
 from lakehouse.files import sync_folder
 from lakehouse.storage.lake import ChangedError, Lake, LakeObject, ObjectKind, checked_key
+
+UNFINISHED = re.compile(r"\.[0-9a-f]{12}4[0-9a-f]{19}\.tmp")
+"""What :meth:`LocalLake.write` calls a file that is not whole yet: nobody else's name."""
 
 
 class LocalLake(Lake):
@@ -200,6 +204,19 @@ class LocalLake(Lake):
         file.unlink(missing_ok=True)
         if file.parent.is_dir():
             sync_folder(file.parent)
+
+    def sweep(self, folder: str, *, older_than: timedelta) -> int:
+        """See :meth:`Lake.sweep`; should a writer live after all, its rename fails and it writes again."""
+        before = (datetime.now(UTC) - older_than).timestamp()
+        swept = 0
+        for path, _, names in os.walk(self._file(folder)):
+            for file in (Path(path, name) for name in names if UNFINISHED.fullmatch(name)):
+                with contextlib.suppress(FileNotFoundError):
+                    state = file.lstat()
+                    if modes.S_ISREG(state.st_mode) and state.st_mtime < before:
+                        file.unlink()
+                        swept += 1
+        return swept
 
     def fingerprint(self, item: LakeObject) -> str:
         """See :meth:`Lake.fingerprint`."""

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import time
+import uuid
+from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -107,3 +112,33 @@ def test_a_folder_that_is_a_file_is_a_config_error(lake):
     lake.write("raw", b"")
     with pytest.raises(ConfigError, match="raw cannot be listed: Not a directory"):
         list(lake.list("raw"))
+
+
+def test_what_a_killed_writer_left_is_swept_once_it_is_old_and_nothing_else(lake, tmp_path):
+    ours = _left_by_a_killed_writer(lake, tmp_path, "raw/_ledger/deep/a")
+    folder = ours.parent
+    young, linked = (folder / f".{uuid.uuid4().hex}.tmp" for _ in range(2))
+    names = (".DS_Store", ".upload.tmp", ours.name[1:], f"{ours.name}.bak", f".{'0' * 32}.tmp")
+    theirs = [folder / name for name in names]
+    for file in (young, *theirs):
+        file.write_bytes(b"x")
+    linked.symlink_to(theirs[0])
+    for file in (ours, *theirs, linked):
+        os.utime(file, (time.time() - 7200,) * 2, follow_symlinks=False)
+    assert lake.sweep("raw/_kept", older_than=timedelta(hours=1)) == 0
+    assert lake.sweep("raw/_ledger", older_than=timedelta(hours=1)) == 1
+    assert sorted(folder.iterdir()) == sorted([young, linked, *theirs])
+
+
+def _left_by_a_killed_writer(lake: LocalLake, tmp_path: Path, key: str) -> Path:
+    """The only file in the folder of ``key``, after ``kill -9`` in the middle of writing it."""
+    pipe, target = tmp_path / "slow source", Path(lake.uri(key))
+    os.mkfifo(pipe)
+    writer = multiprocessing.get_context("fork").Process(target=lake.write, args=(key, pipe))
+    writer.start()
+    with pipe.open("wb", buffering=0) as stream:
+        stream.write(b"x" * (3 << 20))  # it takes up what it has read, and waits for more
+        writer.kill()
+        writer.join()
+    (left,) = target.parent.iterdir()
+    return left
