@@ -137,7 +137,7 @@ class Stack:
         (self.folder / "tmp").chmod(0o1777)
         for name in self.order():
             self._make_volumes(name)
-            for other, how in (self.services[name].get("depends_on") or {}).items():
+            for other, how in self.waits_for(name).items():
                 if how["condition"] == "service_completed_successfully":
                     assert self.running[other].wait(120) == 0, f"{other}: {self.log(other)}"
                 else:
@@ -146,12 +146,17 @@ class Stack:
         for name in self.staying():
             self.wait_healthy(name)
 
+    def waits_for(self, name: str) -> dict[str, Any]:
+        """Other services and their conditions, without those it can do without and that no profile has brought in."""
+        wanted = self.services[name].get("depends_on") or {}
+        return {other: how for other, how in wanted.items() if how["required"] or other in self.services}
+
     def order(self) -> list[str]:
         """Every service after those it depends on."""
         found: list[str] = []
 
         def visit(name: str) -> None:
-            for other in sorted(self.services[name].get("depends_on") or {}):
+            for other in sorted(self.waits_for(name)):
                 visit(other)
             if name not in found:
                 found.append(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -43,6 +44,27 @@ def _text(service: dict) -> str:
 def test_the_file_is_valid_and_the_core_starts_without_the_rest(variables, config):
     assert set(resolved(variables)["services"]) == set(config["services"]) - LINEAGE
     assert set(config["services"]) == LINEAGE | OURS | {"silo", "silo-init", "postgres", "postgres-marts"}
+
+
+def test_the_drainer_alone_delivers_to_the_server_that_env_names(variables, tmp_path):
+    file = tmp_path / "env"
+    own = {"OPENLINEAGE_URL": "https://marquez.internal", "OPENLINEAGE_API_KEY": "k", "OPENLINEAGE_ENDPOINT": "in/here"}
+    file.write_text(variables.read_text() + "".join(f"\n{name}={value}" for name, value in own.items()))
+    services = resolved(file, "--profile", "delivery")["services"]
+    assert set(services) == OURS | {"silo", "silo-init", "postgres", "postgres-marts"}
+    told = {name: {key for key in body["environment"] if own.get(key)} for name, body in services.items()}
+    assert {name for name, keys in told.items() if keys} == {"lineage"}, "no process that executes runs knows it"
+    assert {name: services["lineage"]["environment"][name] for name in own} == own
+
+
+def test_links_lead_to_the_published_port_or_to_what_is_set(variables):
+    def link(**given: str) -> str:
+        done = compose("config", "--format", "json", environment_file=variables, **given)
+        return json.loads(done.stdout)["services"]["worker"]["environment"]["LAKEHOUSE_PUBLIC_URL"]
+
+    assert link() == "http://127.0.0.1:3000"
+    assert link(STACK_WEB_PORT="3999") == "http://127.0.0.1:3999"
+    assert link(LAKEHOUSE_PUBLIC_URL="https://lakehouse.example.org") == "https://lakehouse.example.org"
 
 
 @pytest.mark.parametrize("missing", [secret.name for secret in SECRETS])
@@ -179,15 +201,26 @@ def _before(services: dict, name: str) -> set[str]:
 
 
 def test_the_override_for_servers_elsewhere_in_the_docs_is_valid(variables, tmp_path):
-    (text,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/operations/hosts.md").read_text(), re.DOTALL)
+    text, _ = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/operations/hosts.md").read_text(), re.DOTALL)
     override = tmp_path / "override.yml"
     override.write_text(text)
     both = ("--file", str(ROOT / "docker-compose.yml"), "--file", str(override))
-    services = resolved(variables, *both)["services"]
-    assert set(services) == {"preflight", "migrate", "worker", "dagster-web"} | {
+    services = resolved(variables, *both, "--profile", "delivery")["services"]
+    assert set(services) == {"preflight", "migrate", "worker", "dagster-web", "lineage"} | {
         f"dagster-{name}" for name in ("code", "webserver", "daemon")
     }
     for name in set(services) - {"preflight"}:
         assert "@db.internal:5432/" in services[name]["environment"]["LAKEHOUSE_STATE_URL"]
         assert services[name]["environment"]["LAKEHOUSE_S3_ENDPOINT"] == "https://s3.internal"
     assert set(services["migrate"]["depends_on"]) == {"preflight"}
+
+
+def test_the_override_with_an_openlineage_file_in_the_docs_is_valid(variables, tmp_path):
+    _, text = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/operations/hosts.md").read_text(), re.DOTALL)
+    override = tmp_path / "override.yml"
+    override.write_text(text)
+    both = ("--file", str(ROOT / "docker-compose.yml"), "--file", str(override))
+    drainer = resolved(variables, *both, "--profile", "delivery")["services"]["lineage"]
+    mounted = {volume["target"] for volume in drainer["volumes"]}
+    assert drainer["environment"]["OPENLINEAGE_CONFIG"] in mounted
+    assert "/data" in mounted, "beside what it had"

@@ -1,6 +1,7 @@
 """The services of docker-compose.yml for real: image files, commands, environment, health checks, order, end to end.
 
-MinIO stands for SILO, and two PostgreSQL servers of our wheel for the official images. Marquez has no native program.
+MinIO stands for SILO, and two PostgreSQL servers of our wheel for the official images. Marquez has no native program;
+the drainer delivers to a server of the tests, as to one that existed before the stack (profile `delivery`).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from botocore.exceptions import ClientError
 from compose_file import ROOT, resolved
 from dockerfile import stages
 from native import Stack, becomes_image_user, seconds
+from obedient_server import Obedient, obedient
 from platforms import CLI
 
 from lakehouse.production import env_file
@@ -30,6 +32,8 @@ from lakehouse.production import env_file
 pytestmark = [pytest.mark.prove, pytest.mark.timeout(420)]
 
 BATCHES = 3
+LINEAGE_KEY = "a-key-of-the-lineage-server"
+MART = "mart_bioreactor_overview"
 
 
 def _until(condition, within: float):
@@ -52,11 +56,14 @@ def _sample(folder: Path, seed: int) -> list[Path]:
 class Running:
     """A stack that is up, and how its users reach it."""
 
-    def __init__(self, folder: Path, image: Path) -> None:
+    def __init__(self, folder: Path, image: Path, lineage: Obedient) -> None:
         self.folder = folder
+        self.lineage = lineage
         env_file.write(folder / "env")
         self.secrets = env_file.values((folder / "env").read_text())
-        self.stack = Stack(resolved(folder / "env"), image, folder)
+        with (folder / "env").open("a") as env:
+            env.write(f"OPENLINEAGE_URL={lineage.url}\nOPENLINEAGE_API_KEY={LINEAGE_KEY}\n")
+        self.stack = Stack(resolved(folder / "env", "--profile", "delivery"), image, folder)
 
     def store(self, key: str, secret: str):
         endpoint = f"http://127.0.0.1:{self.stack.ports['silo', 9000]}"
@@ -92,6 +99,15 @@ class Running:
             return 0
         return self.bi("select count(distinct batch_id) from marts.mart_bioreactor_overview")[0][0]
 
+    def told(self, job: str, kind: str) -> set[str]:
+        """Runs of a job of which the lineage server was told this type of event."""
+        events = [arrival.event for arrival in list(self.lineage.arrivals)]
+        return {
+            event["run"]["runId"]
+            for event in events
+            if event.get("eventType") == kind and event["job"]["name"].endswith(job)
+        }
+
     def state(self, sql: str):
         return self.ask("postgres", "lakehouse_state", "STACK_STATE_PASSWORD", "lakehouse_state", sql)
 
@@ -100,15 +116,16 @@ class Running:
 def running(image) -> Iterator[Running]:
     folder = Path(tempfile.mkdtemp(prefix="lakehouse-stack-"))
     folder.chmod(0o755)
-    made = Running(folder, image)
     before = _files(image)
-    try:
-        made.stack.up()
-        yield made
-    finally:
-        made.stack.kill()
-        changed = _files(image) ^ before
-        shutil.rmtree(folder, ignore_errors=True)
+    with obedient() as lineage:
+        made = Running(folder, image, lineage)
+        try:
+            made.stack.up()
+            yield made
+        finally:
+            made.stack.kill()
+            changed = _files(image) ^ before
+            shutil.rmtree(folder, ignore_errors=True)
     assert not changed, "the image's files are read-only in a container"
 
 
@@ -125,7 +142,7 @@ def test_everything_becomes_healthy_in_the_order_of_the_file(running):
         assert stack.running[name].returncode == 0, stack.log(name)
     assert set(stack.staying()) == {
         *("silo", "postgres", "postgres-marts"),
-        *("dagster-code", "dagster-webserver", "dagster-daemon", "worker", "dagster-web"),
+        *("dagster-code", "dagster-webserver", "dagster-daemon", "worker", "dagster-web", "lineage"),
     }
     assert all(stack.healthy(name) for name in stack.staying())
 
@@ -133,7 +150,7 @@ def test_everything_becomes_healthy_in_the_order_of_the_file(running):
 def test_services_run_as_the_unprivileged_user_of_the_image(running):
     if not becomes_image_user(running.stack.image):
         pytest.skip("only root can become another user, and that user must reach a Python 3.11")
-    for name in ("dagster-code", "worker"):
+    for name in ("dagster-code", "worker", "lineage"):
         status = Path(f"/proc/{running.stack.running[name].pid}/status").read_text()
         assert "Uid:\t10001\t10001" in status
 
@@ -146,6 +163,20 @@ def test_a_file_put_into_the_store_reaches_the_mart_through_the_worker(running):
     _until(lambda: running.served() == BATCHES, 90)
     tags = running.state("select key, value from run_tags where key = 'lakehouse/started_by'")
     assert {value for _, value in tags} == {"worker"}
+
+
+def test_the_drainer_tells_the_run_to_the_lineage_server_that_the_settings_name(running):
+    _until(lambda: running.told(MART, "COMPLETE"), 90)
+    assert running.told(MART, "COMPLETE") <= running.told(MART, "START")
+    arrival = running.lineage.arrivals[-1]
+    assert arrival.path == "/api/v1/lineage"
+    assert arrival.headers["Authorization"] == f"Bearer {LINEAGE_KEY}"
+    links = {
+        facets["lakehouse_dagster"]["url"].split("/runs/")[0]
+        for facets in (each.event.get("run", {}).get("facets", {}) for each in running.lineage.arrivals)
+        if "lakehouse_dagster" in facets
+    }
+    assert links == {running.stack.environment("worker")["LAKEHOUSE_PUBLIC_URL"]}
 
 
 def test_roles_and_keys_reach_no_further_than_they_must(running):
@@ -202,19 +233,29 @@ def test_a_backup_is_made_with_the_rights_of_migrate(running):
     assert len(made) == 1
 
 
-@pytest.mark.parametrize("name", ["dagster-code", "dagster-webserver", "dagster-daemon", "worker", "postgres", "silo"])
+SILENCE = {
+    "dagster-daemon": "delete from daemon_heartbeats",
+    "lineage": "delete from data_platform.platform_health_metrics where metric = 'lineage_backlog_events'",
+}
+"""Who counts as silent after minutes only: the last signs of life, to pass at once."""
+
+
+@pytest.mark.parametrize(
+    "name", ["dagster-code", "dagster-webserver", "dagster-daemon", "worker", "lineage", "postgres", "silo"]
+)
 def test_a_killed_service_fails_its_health_check_and_comes_back(running, name):
     stack = running.stack
     stack.running[name].kill()
     stack.running[name].wait()
-    if name == "dagster-daemon":  # it counts as silent after minutes only: have its last signs of life pass at once
-        running.state("delete from daemon_heartbeats")
+    if name in SILENCE:
+        running.state(SILENCE[name])
     _until(lambda: not stack.healthy(name), seconds(stack.services[name]["healthcheck"]["interval"]) * 4)
     for other in stack.staying():  # and nobody else needs a hand
         stack.wait_healthy(other, within=90, restart=True)
 
 
-def test_after_all_that_a_new_file_still_arrives(running):
+def test_after_all_that_a_new_file_still_arrives_and_is_told(running):
+    told = running.told(MART, "COMPLETE")
     file = _sample(running.folder / "more", seed=2)[0]
     running.store("lakehouse", "STACK_S3_SECRET_KEY").upload_file(str(file), "lake", "raw/bioreactor/B900.parquet")
     _until(
@@ -227,6 +268,7 @@ def test_after_all_that_a_new_file_still_arrives(running):
         ),
         90,
     )
+    _until(lambda: running.told(MART, "COMPLETE") - told, 120)
 
 
 def test_setting_up_again_changes_nothing_and_a_new_password_takes_effect(running):
