@@ -5,6 +5,7 @@ What belongs here: turning a class into a page. A test fails when a page is not 
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,16 @@ from pydantic_core import PydanticUndefined
 
 from lakehouse.production.stack import EXAMPLE_SECRET, INIT_COMMAND, OPTIONS, SECRETS
 from lakehouse.settings import Settings
+from lineage.openlineage_config import DYNAMIC
 
 sys.path.insert(0, str(Path(__file__).parent))
 import error_catalogue
 
-REFERENCE = Path(__file__).parent / "reference"
+ROOT = Path(__file__).parent.parent
+REFERENCE = ROOT / "docs" / "reference"
 HEADER = """# Configuration
 
-<!-- Generated from lakehouse/settings.py by docs/generate.py; edit there. -->
+<!-- Generated from the code by docs/generate.py; edit the descriptions in lakehouse/settings.py. -->
 
 Every setting is an environment variable or a line in `.env` beside the Makefile; the environment wins. All faults are
 reported at once when a command starts. Passwords and keys are never printed.
@@ -30,7 +33,13 @@ reported at once when a command starts. Passwords and keys are never printed.
 |---|---|---|
 """
 
+LINEAGE_HEADER = """
+## The lineage server's variables
 
+Where lineage is delivered is set by the names that openlineage-python knows, in the environment or in `.env` too. What
+each means, and what a file `openlineage.yml` may say: [delivery](../lineage/delivery.md#where-events-go).
+
+"""
 STACK_HEADER = """
 ## The stack's own variables
 
@@ -56,7 +65,15 @@ def configuration() -> str:
         rows.append(f"| `LAKEHOUSE_{name.upper()}` | {_default(field.default)} | {field.description} |")
     stack = [f"| `{item.name}` | none: generated | {item.meaning} |" for item in SECRETS]
     stack += [f"| `{item.name}` | `{item.default}` | {item.meaning} |" for item in OPTIONS]
-    return HEADER + "\n".join(rows) + "\n" + STACK_HEADER + "\n".join(stack) + "\n"
+    lineage = ",\n".join(f"`{name}`" for name in lineage_variables()) + "."
+    return "".join([HEADER, "\n".join(rows), "\n", LINEAGE_HEADER, lineage, "\n", STACK_HEADER, "\n".join(stack), "\n"])
+
+
+def lineage_variables() -> list[str]:
+    """The ``OPENLINEAGE_*`` variables that the code asks for, and the pattern of those that set a transport."""
+    modules = sorted((ROOT / "lineage").rglob("*.py"))
+    asked = {name for path in modules for name in re.findall(r'"(OPENLINEAGE_[A-Z][A-Z_]*)"', path.read_text("utf-8"))}
+    return [*sorted(asked), f"{DYNAMIC}TRANSPORT__…"]
 
 
 def example() -> str:
@@ -87,7 +104,7 @@ def _default(value: Any) -> str:
 PAGES = {
     REFERENCE / "errors.md": error_catalogue.page,
     REFERENCE / "configuration.md": configuration,
-    Path(__file__).parent.parent / ".env.example": example,
+    ROOT / ".env.example": example,
 }
 
 

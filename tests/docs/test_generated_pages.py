@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,15 @@ def test_every_setting_is_in_the_reference():
     text = generate.configuration()
     for name in generate.Settings.model_fields:
         assert f"LAKEHOUSE_{name.upper()}`" in text
+
+
+def test_every_variable_of_lineage_is_in_the_reference_and_explained_where_it_leads():
+    names = generate.lineage_variables()
+    assert {"OPENLINEAGE_URL", "OPENLINEAGE_NAMESPACE", "OPENLINEAGE_DISABLED"} <= set(names)
+    explained = (ROOT / "docs" / "lineage" / "delivery.md").read_text(encoding="utf-8")
+    for name in names:
+        assert f"`{name}`" in generate.configuration()
+        assert re.search(rf"^\| `{name}[`=]", explained, re.MULTILINE), name
 
 
 def test_every_error_and_alert_has_a_cause_and_a_remedy():
