@@ -14,6 +14,7 @@ from collections import defaultdict
 
 import pytest
 from aftermath import instance_of, left_behind, orphans, unexplained, wait_for_quiet
+from aftermath_lineage import badly_told, told
 from arena import an_arena, until
 from arrivals import Arrivals
 from chaos_round import Outcome, play
@@ -51,14 +52,18 @@ def test_whatever_is_killed_the_next_run_makes_it_right(capsys, measured):
                 with instance_of(arena) as instance:
                     mysteries = unexplained(instance)
                     assert not mysteries, "\n\n".join(mysteries)
+                until(lambda: not badly_told(arena), 120, "lineage knows of every run:", lambda: badly_told(arena))
         # Not at once: a run that Dagster starts again after a while may be at it.
         until(lambda: not left_behind(arena), 90, "nothing is left behind:", lambda: left_behind(arena))
+        runs, events = told(arena)
+        assert runs >= ROUNDS
         arena.stop()
         assert orphans(arena) == []
     for line in summary(outcomes):
         measured(line)
     for kind, (seconds, who) in watchman.longest.items():
         measured(f"longest {kind}: {seconds:.0f} s ({who})")
+    measured(f"lineage: {runs} runs told in {events} events")
 
 
 def summary(outcomes: list[Outcome]) -> list[str]:
