@@ -8,7 +8,7 @@ from orchestration import names
 # Steps that were finished before a process died cost nothing when they are asked again, and their checks are asked too.
 RETRY = {"dagster/retry_strategy": "ALL_STEPS"}
 
-# One process for a whole run: a process per step costs 2 s each (knowledge/stack.md) and would start dbt cold.
+# One process for a whole run: a process per step costs 2 s each and would start dbt cold.
 nightly_pipeline = define(
     name=names.NIGHTLY_JOB,
     selection=AssetSelection.all(),

@@ -1,7 +1,7 @@
 """Fails runs whose process has died, and clears up after them.
 
-Dagster's default launcher has no health check: after ``kill -9`` a run stays started for good (knowledge/stack.md). The
-warehouse lock needs no reaper, the kernel frees it.
+Dagster's default launcher has no health check: after ``kill -9`` a run stays started for good. The warehouse
+lock needs no reaper, the kernel frees it.
 """
 
 import contextlib

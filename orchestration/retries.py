@@ -10,7 +10,7 @@ from lakehouse.failures import meaning
 from lakehouse.settings import Settings
 from orchestration import names, progress
 
-MAX_DELAY_SECONDS = 30 * 60  # commerce-data-platform.md: max_retry_delay
+MAX_DELAY_SECONDS = 30 * 60  # max_retry_delay of the requirements
 
 
 def retry_wait(attempt: int, first: float) -> float:
