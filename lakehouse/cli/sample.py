@@ -28,7 +28,7 @@ Examples:
   lakehouse sample bioreactor
   lakehouse sample bioreactor --batches 48 --scale 4 --seed 7
   lakehouse sample bioreactor --broken truncated --broken wrong_types
-  lakehouse sample bioreactor --batches 20 --scale 20        about 20 million rows
+  lakehouse sample bioreactor --batches 12 --scale 29        20 million rows
 """
 )
 @click.option(
