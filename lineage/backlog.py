@@ -26,6 +26,9 @@ log = logging.getLogger(__name__)
 METRIC = "lineage_backlog_events"
 """Events waiting for delivery; its labels tell the age of the oldest and which drainer measured: its sign of life."""
 BACKLOG, DEAD_LETTERS, REFUSED = "lineage_backlog", "lineage_dead_letters", "lineage_refused"
+"""Alerts. The second is a metric, too: events that the server refused."""
+METRICS = (METRIC, DEAD_LETTERS)
+"""All that a drainer measures."""
 OUTBOX = "outbox"
 LATELY_SECONDS = 7 * 86400.0
 """A drainer that was silent for longer was taken out of service."""
@@ -94,10 +97,14 @@ def drainer_silence(connection: Connection, *, here: bool = False, pid: int | No
 
 
 def measure(connection: Connection, target: Target) -> None:
-    """Write the measurement, which is also this drainer's sign of life."""
+    """Write the measurements: of dead letters, then of what waits, which is also this drainer's sign of life."""
+    labels = {"pid": str(os.getpid()), "host": socket.gethostname(), "target": str(target)}
+    with connection, connection.cursor() as cursor:
+        cursor.execute("select count(*) from data_platform.lineage_outbox where status = 'dead'")
+        (dead,) = cursor.fetchone() or (0,)
+    health.measure(connection, DEAD_LETTERS, dead, labels)
     now = waiting(connection)
-    labels = {"pid": str(os.getpid()), "host": socket.gethostname(), "target": str(target), **now.labels}
-    health.measure(connection, METRIC, now.events, labels)
+    health.measure(connection, METRIC, now.events, {**labels, **now.labels})
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,7 @@ def forget_old(connection: Connection, settings: Settings) -> int:
         )
         cursor.execute(
             "delete from data_platform.platform_health_metrics"
-            " where metric = %s and measured_at < now() - %s * interval '1 day'",
-            (backlog.METRIC, days),
+            " where metric = any(%s) and measured_at < now() - %s * interval '1 day'",
+            (list(backlog.METRICS), days),
         )
     return gone

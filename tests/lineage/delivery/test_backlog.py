@@ -122,6 +122,22 @@ def test_the_measurement_tells_the_backlog_and_is_the_drainers_sign_of_life(outb
         probes.lineage(settings)
 
 
+def test_dead_letters_are_measured_also_where_there_are_none(outbox):
+    def last() -> tuple[float, dict[str, str]]:
+        backlog.measure(outbox, GOAL)
+        metrics = (
+            "select value, labels from data_platform.platform_health_metrics where metric = 'lineage_dead_letters'"
+        )
+        return ask(outbox, f"{metrics} order by measured_at desc limit 1")[0]
+
+    assert last() == (0, {"pid": str(os.getpid()), "host": socket.gethostname(), "target": str(GOAL)})
+    box.put(outbox, run_of("run-1"), run_id="run-1")
+    _set(outbox, "status = 'dead'", "type = 'START'")
+    assert last()[0] == 3
+    outbox_replay.replay_dead(outbox)
+    assert last()[0] == 0
+
+
 def test_who_looks_after_the_platform_tells_of_a_backlog_where_a_drainer_has_worked(
     outbox, delivery_server, monkeypatch
 ):

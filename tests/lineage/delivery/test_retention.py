@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from sample_events import event
+from sample_events import ask, event
 
 from lakehouse import health
 from lineage import backlog, retention
 from lineage import outbox as box
+from lineage.openlineage_config import target
 
 
 @pytest.fixture
@@ -81,6 +82,19 @@ def test_a_drainer_that_works_elsewhere_counts_as_a_server(outbox, forget):
     _put(outbox, "new", "dim", ("COMPLETE",), 300, "pending", hour=1)
     health.measure(outbox, backlog.METRIC, 4, {"pid": "1", "host": "elsewhere"})
     assert forget(server=False) == 0
+
+
+def test_what_a_drainer_measured_goes_after_as_many_days(outbox, forget):
+    for _ in range(2):
+        backlog.measure(outbox, target({"OPENLINEAGE_URL": "http://m:5000"}))
+        ask(
+            outbox,
+            "update data_platform.platform_health_metrics set measured_at = measured_at - interval '60 days'",
+        )
+    metrics = "select metric, count(*)::int from data_platform.platform_health_metrics group by 1 order by 1"
+    assert ask(outbox, metrics) == [("lineage_backlog_events", 2), ("lineage_dead_letters", 2)]
+    forget(server=True)
+    assert ask(outbox, metrics) == [("lineage_backlog_events", 1), ("lineage_dead_letters", 1)]
 
 
 def test_of_metadata_the_newest_of_each_job_and_dataset_stays(outbox, forget):
