@@ -61,14 +61,14 @@ def ingest(
         UnavailableError: the lake or the state database cannot be reached.
         BusyError: another process ingests this source and did not finish in time.
     """
-    from lakehouse.postgres.connect import connect, state_url
+    from lakehouse.postgres.connect import connect_state
 
     began = time.monotonic()
     declared = load(source) if isinstance(source, str) else source
     lake = open_lake(settings)
     lake.check()
     report = IngestReport(declared.source, declared.asset, run_id or str(uuid.uuid4()))
-    state = connect(state_url(settings), what="the state database")
+    state = connect_state(settings)
     try:
         run = Run(settings, declared, lake, state, report, progress or (lambda _: None), datetime.now(UTC))
         with ledger.locked(state, declared, timeout=settings.lock_timeout_seconds, on_wait=run.progress):

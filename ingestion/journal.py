@@ -179,9 +179,9 @@ def replay(cursor: Cursor, source: DropZoneSource, facts: Facts) -> None:
 
 def forget(settings: Settings) -> None:
     """Have the next ingestion write everything anew: the ledger is not the one that the journal followed."""
-    from lakehouse.postgres.connect import connect, state_url
+    from lakehouse.postgres.connect import connect_state
 
-    connection = connect(state_url(settings), what="the state database")
+    connection = connect_state(settings)
     try:
         with connection, connection.cursor() as cursor:
             cursor.execute("DELETE FROM data_platform.watermarks WHERE watermark_column = %s", (POINTER,))

@@ -25,11 +25,11 @@ def look(settings: Settings, source: DropZoneSource) -> Diff:
         UnavailableError: the lake or the state database cannot be reached.
         ConfigError: the lake's settings are wrong.
     """
-    from lakehouse.postgres.connect import connect, state_url
+    from lakehouse.postgres.connect import connect_state
 
     lake = open_lake(settings)
     listing = list(lake.list(source.path))
-    state = connect(state_url(settings), what="the state database")
+    state = connect_state(settings)
     try:
         known = ledger.known(state, source)
     finally:

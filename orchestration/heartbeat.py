@@ -15,7 +15,7 @@ from psycopg2.extensions import connection as Connection
 
 from lakehouse import heartbeats
 from lakehouse.errors import LakehouseError
-from lakehouse.postgres.connect import connect, state_url
+from lakehouse.postgres.connect import connect_state
 from lakehouse.settings import Settings, load_settings
 from orchestration.processes import this_process
 
@@ -41,7 +41,7 @@ def beating(settings: Settings, run_id: str) -> Iterator[None]:
             run itself meets the same trouble where it matters.
     """
     process = this_process()
-    first = _connect(settings)
+    first = connect_state(settings)
     heartbeats.beat(first, run_id, process)
     connection: Connection | None = first
     ended = threading.Event()
@@ -50,7 +50,7 @@ def beating(settings: Settings, run_id: str) -> Iterator[None]:
         nonlocal connection
         while not ended.wait(BEAT_SECONDS):
             try:
-                connection = connection or _connect(settings)
+                connection = connection or connect_state(settings)
                 heartbeats.beat(connection, run_id, process)
             except (psycopg2.Error, LakehouseError) as error:
                 log.warning("No sign of life could be given for run %s: %s", run_id, error)
@@ -66,13 +66,9 @@ def beating(settings: Settings, run_id: str) -> Iterator[None]:
         thread.join()
         # What cannot be taken away now is taken away by the reaper.
         with contextlib.suppress(psycopg2.Error, LakehouseError):
-            connection = connection or _connect(settings)
+            connection = connection or connect_state(settings)
             heartbeats.forget(connection, [run_id])
         _close(connection)
-
-
-def _connect(settings: Settings) -> Connection:
-    return connect(state_url(settings), what="state database")
 
 
 def _close(connection: Connection | None) -> None:

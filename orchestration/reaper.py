@@ -14,7 +14,7 @@ from psycopg2.extensions import connection as Connection
 
 from lakehouse import heartbeats, state
 from lakehouse.heartbeats import Beat
-from lakehouse.postgres.connect import connect, state_url
+from lakehouse.postgres.connect import connect_state
 from lakehouse.settings import Settings
 from orchestration import names
 from orchestration.heartbeat import BEAT_SECONDS
@@ -55,7 +55,7 @@ def reap(instance: DagsterInstance, settings: Settings) -> list[str]:
     Returns:
         Ids of the runs that were failed here.
     """
-    with contextlib.closing(connect(state_url(settings), what="state database")) as connection:
+    with contextlib.closing(connect_state(settings)) as connection:
         failed = _fail_the_dead(instance, connection)
         for run_id, why in failed.items():
             _release(connection, run_id, why)

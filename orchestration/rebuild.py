@@ -219,7 +219,7 @@ def _fill_ledger(
     settings: Settings, lake: Lake, plans: Sequence[Plan], rows_by_plan: Sequence[Sequence[Row]] | None
 ) -> None:
     """The ledger of a moment, or as it was at the end, and its list for dbt."""
-    connection = connect.connect(connect.state_url(settings), what="the state database")
+    connection = connect.connect_state(settings)
     try:
         for number, item in enumerate(plans):
             facts = item.facts or journal.Facts()

@@ -22,7 +22,7 @@ from dagster import (
 
 from lakehouse import state
 from lakehouse.errors import ConfigError
-from lakehouse.postgres.connect import connect, state_url
+from lakehouse.postgres.connect import connect_state
 from lakehouse.settings import Settings
 from orchestration import names, progress
 from orchestration.instance import prepare_home
@@ -168,7 +168,7 @@ def reaping(
 def forget_removed(settings: Settings, defs: Definitions) -> None:
     """Let go of stored results of assets and checks that are defined no more."""
     graph = defs.resolve_asset_graph()
-    connection = connect(state_url(settings), what="state database")
+    connection = connect_state(settings)
     try:
         state.forget_others(
             connection,

@@ -22,7 +22,7 @@ from ingestion import leftovers
 from ingestion.declarations import DropZoneSource
 from lakehouse import workers
 from lakehouse.errors import LakehouseError
-from lakehouse.postgres.connect import connect, state_url
+from lakehouse.postgres.connect import connect_state
 from lakehouse.settings import Settings
 from lineage import backlog
 from lineage.retention import forget_old
@@ -75,7 +75,7 @@ def file_sensor(
 
 def watched_by_worker(settings: Settings) -> str | None:
     """Why the sensor has nothing to do: a resident worker that beats watches the drop zones. None if there is none."""
-    connection = connect(state_url(settings), what="state database")
+    connection = connect_state(settings)
     try:
         worker = workers.latest(connection)
     finally:
@@ -99,7 +99,7 @@ def request(
 def forget_lineage(settings: Settings) -> str:
     """Forget lineage events past their retention, where no drainer does; what came of it, for people."""
     try:
-        with contextlib.closing(connect(state_url(settings), what="state database")) as connection:
+        with contextlib.closing(connect_state(settings)) as connection:
             backlog.watch(connection, settings)
             silence = backlog.drainer_silence(connection)
             if silence is not None and silence < RETENTION_SECONDS:

@@ -123,9 +123,8 @@ def require_roles(settings: Settings, manifest: Manifest) -> list[str]:
     Raises:
         ConfigError: roles are missing and may not be created; the remedy holds the statements.
     """
-    writer_url = connect.marts_url(settings)
     url = connect.marts_admin_url(settings)
-    with contextlib.closing(connect.connect(writer_url, what="the marts database")) as own, own.cursor() as cursor:
+    with contextlib.closing(connect.connect_marts(settings)) as own, own.cursor() as cursor:
         writer = str(_one(cursor, "SELECT current_user"))
     with (
         contextlib.closing(connect.connect(url, what="the marts database")) as connection,

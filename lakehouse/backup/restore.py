@@ -138,11 +138,7 @@ def require_idle(settings: Settings, *, marts: bool = True) -> None:
 
 
 def _sessions(settings: Settings) -> Iterator[str]:
-    url = connect.state_url(settings)
-    with (
-        contextlib.closing(connect.connect(url, what="the state database")) as connection,
-        connection.cursor() as cursor,
-    ):
+    with contextlib.closing(connect.connect_state(settings)) as connection, connection.cursor() as cursor:
         cursor.execute(
             "SELECT pid, coalesce(nullif(application_name, ''), 'a session'), coalesce(host(client_addr), 'locally'),"
             " date_trunc('second', backend_start)::text, left(regexp_replace(query, '\\s+', ' ', 'g'), 60)"
@@ -169,11 +165,11 @@ def missing_raw_files(settings: Settings, held: Manifest) -> list[str]:
 
 def _what_is_there(settings: Settings) -> list[str]:
     found = ["a warehouse"] if settings.warehouse.exists() else []
-    for url, what, query in (
-        (connect.state_url(settings), "a ledger", "data_platform.ingestion_runs"),
-        (connect.marts_admin_url(settings), "published marts", "marts_build.publications"),
+    for url, database, what, query in (
+        (connect.state_url(settings), "the state database", "a ledger", "data_platform.ingestion_runs"),
+        (connect.marts_admin_url(settings), "the marts database", "published marts", "marts_build.publications"),
     ):
-        with contextlib.closing(connect.connect(url, what="the database")) as connection, connection.cursor() as cursor:
+        with contextlib.closing(connect.connect(url, what=database)) as connection, connection.cursor() as cursor:
             cursor.execute("SELECT to_regclass(%s)", (query,))
             if (cursor.fetchone() or [None])[0] is None:
                 continue

@@ -23,13 +23,13 @@ def command(as_json: bool, keys: tuple[str, ...]) -> int:
     from lakehouse import postgres
     from lakehouse.cli.tables import print_table
     from lakehouse.errors import DataError
-    from lakehouse.postgres.connect import connect, state_url
+    from lakehouse.postgres.connect import connect_state
     from lakehouse.settings import load_settings
     from lineage import outbox, outbox_replay
 
     settings = load_settings()
     with postgres.ready(settings):
-        connection = connect(state_url(settings), what="the state database")
+        connection = connect_state(settings)
         try:
             gone = outbox_replay.discard(connection, keys) if keys else []
             dead = list(outbox.events(connection, status="dead"))

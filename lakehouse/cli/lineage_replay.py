@@ -24,14 +24,14 @@ def command(runs: tuple[str, ...], since: datetime | None, everything: bool) -> 
     if sum((bool(runs), since is not None, everything)) > 1:
         raise click.UsageError("--run, --since and --all exclude each other.")
     from lakehouse import postgres
-    from lakehouse.postgres.connect import connect, state_url
+    from lakehouse.postgres.connect import connect_state
     from lakehouse.settings import load_settings
     from lineage import outbox_replay
 
     settings = load_settings()
     untold: list[str] = []
     with postgres.ready(settings):
-        connection = connect(state_url(settings), what="the state database")
+        connection = connect_state(settings)
         try:
             if runs:
                 again = outbox_replay.replay_runs(connection, runs)

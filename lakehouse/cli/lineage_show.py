@@ -73,13 +73,13 @@ def load_graph() -> Graph:
     """
     from lakehouse import postgres
     from lakehouse.errors import DataError
-    from lakehouse.postgres.connect import connect, state_url
+    from lakehouse.postgres.connect import connect_state
     from lakehouse.settings import load_settings
     from lineage.newest import outbox_graph
 
     settings = load_settings()
     with postgres.ready(settings):
-        connection = connect(state_url(settings), what="the state database")
+        connection = connect_state(settings)
         try:
             graph = outbox_graph(connection)
         finally:

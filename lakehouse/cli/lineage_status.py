@@ -24,12 +24,12 @@ Exit code 0 when nothing was refused, 1 when there are dead letters; a backlog a
 def command(as_json: bool) -> int:
     """Show what is recorded, delivered, waiting and refused."""
     from lakehouse import postgres
-    from lakehouse.postgres.connect import connect, state_url
+    from lakehouse.postgres.connect import connect_state
     from lakehouse.settings import load_settings
 
     settings = load_settings()
     with postgres.ready(settings):
-        connection = connect(state_url(settings), what="the state database")
+        connection = connect_state(settings)
         try:
             report = collect(connection)
         finally:

@@ -45,7 +45,7 @@ def collect() -> dict[str, Any]:
         UnavailableError: the server does not answer.
     """
     from lakehouse import postgres
-    from lakehouse.postgres.connect import connect, state_url
+    from lakehouse.postgres.connect import connect_state
     from lakehouse.settings import load_settings
     from lineage import backlog
     from lineage.newest import outbox_graph
@@ -58,7 +58,7 @@ def collect() -> dict[str, Any]:
     with postgres.ready(settings):
         from orchestration.lineage.known import present_catalog
 
-        connection = connect(state_url(settings), what="the state database")
+        connection = connect_state(settings)
         try:
             catalog = present_catalog(connection, settings)
             graph = outbox_graph(connection)

@@ -96,11 +96,11 @@ def _ask_marts(settings: Settings, sql: str) -> tuple[list[str], list[tuple[Any,
     import psycopg2
 
     from lakehouse.errors import DataError
-    from lakehouse.postgres.connect import bi_url, connect
+    from lakehouse.postgres.connect import connect_bi
     from lakehouse.postgres.embedded import running
 
     with running(settings):
-        connection = connect(bi_url(settings), what="marts database")
+        connection = connect_bi(settings)
         try:
             connection.set_session(readonly=True, autocommit=True)
             with connection.cursor() as cursor:

@@ -39,7 +39,7 @@ def command(mart: str, run: str | None, only_list: bool, release: bool, as_json:
     from lakehouse import postgres
     from lakehouse.marts import rollback
     from lakehouse.marts.versions import published
-    from lakehouse.postgres.connect import connect, marts_url
+    from lakehouse.postgres.connect import connect_marts
     from lakehouse.postgres.migrate import migrate_marts
     from lakehouse.settings import load_settings
 
@@ -50,7 +50,7 @@ def command(mart: str, run: str | None, only_list: bool, release: bool, as_json:
             rollback.roll_back(settings, mart, run, on_wait=lambda line: click.echo(line, err=True))
         elif release:
             rollback.release(settings, mart)
-        with contextlib.closing(connect(marts_url(settings), what="the marts database")) as connection:
+        with contextlib.closing(connect_marts(settings)) as connection:
             found = published(connection, mart)
     if as_json:
         click.echo(json.dumps(dataclasses.asdict(found), default=str, indent=2))

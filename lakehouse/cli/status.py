@@ -64,12 +64,12 @@ def collect(settings: Any) -> dict[str, Any]:
     from lakehouse.cli import lineage_status
     from lakehouse.cli.arriving import arriving, worker
     from lakehouse.duckdb.lock import holder
-    from lakehouse.postgres.connect import connect, state_url
+    from lakehouse.postgres.connect import connect_state
     from lakehouse.services import record
 
     now = datetime.now(UTC)
     writer = holder(settings.warehouse)
-    connection = connect(state_url(settings), what="state database")
+    connection = connect_state(settings)
     try:
         with connection, connection.cursor() as cursor:
             declared = list(load_all().values())

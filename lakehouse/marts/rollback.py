@@ -16,7 +16,7 @@ from lakehouse import state
 from lakehouse.errors import BlockedError, BusyError, ConfigError
 from lakehouse.marts.turn import WAIT_SECONDS, reserve
 from lakehouse.marts.versions import Published, Version, of_run, published
-from lakehouse.postgres.connect import connect, marts_url, state_url
+from lakehouse.postgres.connect import connect_marts, connect_state
 from lakehouse.settings import Settings
 
 if TYPE_CHECKING:
@@ -56,8 +56,8 @@ def roll_back(
     import psycopg2
 
     with (
-        contextlib.closing(connect(marts_url(settings), what="the marts database")) as marts,
-        contextlib.closing(connect(state_url(settings), what="the state database")) as connection,
+        contextlib.closing(connect_marts(settings)) as marts,
+        contextlib.closing(connect_state(settings)) as connection,
     ):
         marts.set_session(isolation_level="READ COMMITTED")  # whatever the server's default is
         found = published(marts, mart)
@@ -91,8 +91,8 @@ def release(settings: Settings, mart: str) -> Published:
         ConfigError: there is no such mart, or it is not held.
     """
     with (
-        contextlib.closing(connect(marts_url(settings), what="the marts database")) as marts,
-        contextlib.closing(connect(state_url(settings), what="the state database")) as connection,
+        contextlib.closing(connect_marts(settings)) as marts,
+        contextlib.closing(connect_state(settings)) as connection,
     ):
         found = published(marts, mart)
         if found.held is None:

@@ -94,6 +94,21 @@ def server_of(url: str) -> str:
     return f"{parts.hostname}:{parts.port or 5432}{parts.path}"
 
 
+def connect_state(settings: Settings) -> Connection:
+    """A connection to the platform's state. Raises as :func:`connect` does."""
+    return connect(state_url(settings), what="the state database")
+
+
+def connect_marts(settings: Settings) -> Connection:
+    """A connection to the marts, as the role that publishes. Raises as :func:`connect` does."""
+    return connect(marts_url(settings), what="the marts database")
+
+
+def connect_bi(settings: Settings) -> Connection:
+    """A connection for reading marts (:func:`bi_url`). Raises as :func:`connect` does."""
+    return connect(bi_url(settings), what="the marts database")
+
+
 def connect(url: str, *, what: str) -> Connection:
     """Open a connection.
 

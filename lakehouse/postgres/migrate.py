@@ -69,7 +69,7 @@ def migrate_state(settings: Settings) -> bool:
         ConfigError: the database is newer than this checkout, or rights are missing.
         LakehouseError: a migration failed; the database stays at its old version.
     """
-    with contextlib.closing(connect.connect(connect.state_url(settings), what="the state database")) as connection:
+    with contextlib.closing(connect.connect_state(settings)) as connection:
         return _up_to_head(connection, STATE, None)
 
 
@@ -84,7 +84,7 @@ def migrate_marts(settings: Settings) -> bool:
         ConfigError: the database is newer than this checkout, or rights are missing.
         LakehouseError: a migration failed; the database stays at its old version.
     """
-    with contextlib.closing(connect.connect(connect.marts_url(settings), what="the marts database")) as connection:
+    with contextlib.closing(connect.connect_marts(settings)) as connection:
         if _at_head(connection, MARTS):
             return False
         with connection.cursor() as cursor:

@@ -85,10 +85,10 @@ class House:
         """Whether the state database can be asked; where it cannot, no service is to blame."""
         if self._guard is not None:
             return self._guard.works
-        from lakehouse.postgres.connect import connect, state_url
+        from lakehouse.postgres.connect import connect_state
 
         try:
-            connect(state_url(self._settings), what="the state database").close()
+            connect_state(self._settings).close()
         except LakehouseError:
             return False
         return True
@@ -154,10 +154,10 @@ class House:
     def _in_state(self, work: Callable[[Any], object]) -> None:
         from psycopg2 import Error as PostgresError
 
-        from lakehouse.postgres.connect import connect, state_url
+        from lakehouse.postgres.connect import connect_state
 
         try:
-            connection = connect(state_url(self._settings), what="the state database")
+            connection = connect_state(self._settings)
             with contextlib.closing(connection), connection, connection.cursor() as cursor:
                 work(cursor)
         except (LakehouseError, PostgresError) as error:

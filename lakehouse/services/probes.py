@@ -99,9 +99,9 @@ def worker(settings: Settings, pid: int | None = None) -> None:
         UnavailableError: it has not, it has stopped, or it cannot reach what it needs.
     """
     from lakehouse import workers
-    from lakehouse.postgres.connect import connect, state_url
+    from lakehouse.postgres.connect import connect_state
 
-    with contextlib.closing(connect(state_url(settings), what="the state database")) as connection:
+    with contextlib.closing(connect_state(settings)) as connection:
         found = workers.latest(connection)
     if found is not None and pid is not None:
         its_own = found.beat.process.split()[3:4] == [str(pid)]
@@ -127,10 +127,10 @@ def lineage(settings: Settings, pid: int | None = None) -> None:
     Raises:
         UnavailableError: it has not.
     """
-    from lakehouse.postgres.connect import connect, state_url
+    from lakehouse.postgres.connect import connect_state
     from lineage.backlog import drainer_silence
 
-    with contextlib.closing(connect(state_url(settings), what="the state database")) as connection:
+    with contextlib.closing(connect_state(settings)) as connection:
         silent = drainer_silence(connection, here=True, pid=pid)
     if silent is None or silent > DRAINER_SILENT_SECONDS:
         said = "never said anything" if silent is None else f"was last heard of {silent:.0f} s ago"

@@ -73,7 +73,7 @@ def trace(
         BusyError: the warehouse stayed taken.
         UnavailableError: a database cannot be reached.
     """
-    from lakehouse.postgres.connect import connect, state_url
+    from lakehouse.postgres.connect import connect_state
     from lakehouse.postgres.embedded import running
     from lakehouse.storage import open_lake
 
@@ -81,7 +81,7 @@ def trace(
     model = models.named(asked.model)
     if not settings.warehouse.exists():
         raise DataError(f"There is no warehouse yet at {settings.warehouse}.", remedy="Build it: `lakehouse run`.")
-    with running(settings), contextlib.closing(connect(state_url(settings), what="the state database")) as state:
+    with running(settings), contextlib.closing(connect_state(settings)) as state:
         state.set_session(readonly=True)
         queries = _queries(state, models, model, compiled)
         with _warehouse(settings, on_wait) as connection, _table(settings, connection, model) as table:
@@ -155,9 +155,9 @@ def _table(settings: Settings, warehouse: DuckDBPyConnection, model: Model) -> I
     if not model.in_postgres:
         yield WarehouseTable(warehouse, model)
         return
-    from lakehouse.postgres.connect import bi_url, connect
+    from lakehouse.postgres.connect import connect_bi
 
-    with contextlib.closing(connect(bi_url(settings), what="the marts database")) as connection:
+    with contextlib.closing(connect_bi(settings)) as connection:
         connection.set_session(readonly=True)
         with connection, connection.cursor() as cursor:
             cursor.execute("SET TIME ZONE 'UTC'")

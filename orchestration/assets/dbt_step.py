@@ -15,7 +15,7 @@ from lakehouse.dbt.runner import NodeOutcome, build
 from lakehouse.duckdb.lock import exclusive
 from lakehouse.errors import BusyError, LakehouseError, UnavailableError
 from lakehouse.marts import rollback
-from lakehouse.postgres.connect import connect, state_url
+from lakehouse.postgres.connect import connect_state
 from lakehouse.settings import Settings
 from lineage.facts import Volume
 from orchestration import names, progress
@@ -62,7 +62,7 @@ def build_layer(
         DataError: a model failed.
     """
     models = graph.of_assets(key.to_user_string() for key in context.selected_asset_keys)
-    connection = connect(state_url(settings), what="state database")
+    connection = connect_state(settings)
     try:
         if layer.target == "postgres":
             _require_marts(settings)

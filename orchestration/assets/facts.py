@@ -7,7 +7,7 @@ from typing import Any
 from dagster import TableColumn, TableSchema
 
 from lakehouse.dbt.runner import NodeOutcome
-from lakehouse.postgres.connect import connect, marts_url
+from lakehouse.postgres.connect import connect_marts
 from lakehouse.settings import Settings
 from orchestration import names
 from orchestration.assets.dbt_graph import Model
@@ -114,7 +114,7 @@ def mart_facts(settings: Settings, models: Sequence[Model]) -> dict[str, Relatio
     if not models:
         return {}
     facts = {}
-    connection = connect(marts_url(settings), what="marts database")
+    connection = connect_marts(settings)
     try:
         with connection, connection.cursor() as cursor:
             for model in models:

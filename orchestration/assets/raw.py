@@ -27,7 +27,7 @@ from ingestion.declarations import DropZoneSource
 from ingestion.ingest import ingest
 from ingestion.report import IngestReport
 from lakehouse import state
-from lakehouse.postgres.connect import connect, state_url
+from lakehouse.postgres.connect import connect_state
 from lakehouse.settings import load_settings
 from lineage.facts import Volume
 from orchestration import names, progress
@@ -104,7 +104,7 @@ def _land(context: AssetExecutionContext, declaration: DropZoneSource, key: Asse
         for item in judged
     ]
     failed = [check for check in checks if not check.passed and check.severity == "error"]
-    connection = connect(state_url(settings), what="state database")
+    connection = connect_state(settings)
     try:
         result = state.AssetResult(
             declaration.asset,

@@ -21,7 +21,7 @@ from psycopg2.extensions import connection as Connection
 from lakehouse import state
 from lakehouse.errors import LakehouseError, UnavailableError
 from lakehouse.failures import DiskFullError, meaning
-from lakehouse.postgres.connect import connect, state_url
+from lakehouse.postgres.connect import connect_state
 from lakehouse.settings import Settings
 from lineage import outbox
 from lineage.catalog import Catalog
@@ -59,7 +59,7 @@ def map_ended_runs(instance: DagsterInstance, settings: Settings) -> int:
         UnavailableError: the state database cannot be reached.
         psycopg2.Error: it went away meanwhile; nothing is lost, the next call goes on.
     """
-    with contextlib.closing(connect(state_url(settings), what="state database")) as connection:
+    with contextlib.closing(connect_state(settings)) as connection:
         waiting = _waiting(instance, connection, settings)
         if not waiting:
             return 0
@@ -192,7 +192,7 @@ def _mark(connection: Connection, record: RunRecord, error: str | None) -> None:
 def _alert(settings: Settings, subject: str, fault: Exception, run_id: str | None) -> None:
     with (
         contextlib.suppress(LakehouseError, psycopg2.Error),
-        contextlib.closing(connect(state_url(settings), what="state database")) as connection,
+        contextlib.closing(connect_state(settings)) as connection,
     ):
         state.raise_alert(
             connection,

@@ -11,7 +11,7 @@ import psycopg2
 from psycopg2.extensions import connection as Connection
 
 from lakehouse.errors import LakehouseError
-from lakehouse.postgres.connect import connect, state_url
+from lakehouse.postgres.connect import connect_state
 from lakehouse.settings import Settings
 from lineage import outbox
 from lineage.catalog import Catalog
@@ -41,7 +41,7 @@ def sync(settings: Settings) -> int:
         ConfigError: the dbt project does not parse.
         EventError: an identity cannot be told to a lineage server.
     """
-    with contextlib.closing(connect(state_url(settings), what="state database")) as connection:
+    with contextlib.closing(connect_state(settings)) as connection:
         return _tell(connection, settings, present_catalog(connection, settings))
 
 

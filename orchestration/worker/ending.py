@@ -6,7 +6,7 @@ import sys
 
 from dagster import DagsterInstance, RunsFilter
 
-from lakehouse.postgres.connect import connect, state_url
+from lakehouse.postgres.connect import connect_state
 from lakehouse.settings import Settings
 from orchestration import names
 from orchestration.processes import this_process
@@ -21,7 +21,7 @@ LEAVE += "with running(load_settings()): pass"
 def fail_own_runs(instance: DagsterInstance, settings: Settings, why: str) -> None:
     """Mark as failed what this process began to execute and has not ended, and free what it holds."""
     own = RunsFilter(statuses=IN_PROGRESS, tags={names.TAG_PROCESS: this_process()})
-    with contextlib.closing(connect(state_url(settings), what="state database")) as connection:
+    with contextlib.closing(connect_state(settings)) as connection:
         for run in instance.get_runs(own):
             end_run(instance, connection, run.run_id, why)
 

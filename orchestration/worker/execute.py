@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from dagster import AssetKey, DagsterInstance, JobDefinition, execute_job, reconstructable
 
 from lakehouse import health
-from lakehouse.postgres.connect import connect, state_url
+from lakehouse.postgres.connect import connect_state
 from lakehouse.settings import Settings
 from orchestration import names
 from orchestration.arrivals import Arrival
@@ -55,7 +55,7 @@ def execute(instance: DagsterInstance, settings: Settings, arrival: Arrival, ass
 
 
 def _record(settings: Settings, source: str, outcome: Outcome) -> None:
-    connection = connect(state_url(settings), what="state database")
+    connection = connect_state(settings)
     try:
         labels = {"source": source, "files": outcome.files, "run_id": outcome.run_id}
         health.measure(connection, health.FILE_TO_MART, outcome.slowest, labels)

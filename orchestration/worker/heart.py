@@ -15,7 +15,7 @@ from psycopg2.extensions import connection as Connection
 
 from lakehouse import workers
 from lakehouse.errors import LakehouseError
-from lakehouse.postgres.connect import connect, state_url
+from lakehouse.postgres.connect import connect_state
 from lakehouse.settings import Settings
 from orchestration.processes import this_process
 
@@ -95,7 +95,7 @@ class Heart:
             self._beat = dataclasses.replace(self._beat, memory_bytes=resident_bytes())
             try:
                 if self._connection is None:
-                    self._connection = connect(state_url(self._settings), what="state database")
+                    self._connection = connect_state(self._settings)
                 workers.tell(self._connection, self._beat)
             except (LakehouseError, PostgresError) as error:
                 log.debug("No heartbeat: %s", error)

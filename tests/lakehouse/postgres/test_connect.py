@@ -1,12 +1,15 @@
-"""Connection strings: they hold paths of any shape and no password."""
+"""Connection strings: they hold paths of any shape and no password; and what is said of a database that is away."""
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
+import pytest
 from postgres_servers import make_settings
 from psycopg2.extensions import parse_dsn
 
+from lakehouse.errors import UnavailableError
 from lakehouse.postgres import connect
 
 ODD = Path("/srv/it's a b+c %20 & d/ü")
@@ -58,3 +61,20 @@ def test_reading_external_marts_is_a_read_only_session():
 
 def test_messages_name_the_server_and_never_the_password():
     assert connect.server_of("postgresql://u:secret@db.example/x?a=b") == "db.example:5432/x"
+
+
+@pytest.mark.parametrize(
+    ("opened", "said"),
+    [
+        (connect.connect_state, "Cannot connect to the state database at 127.0.0.1:{port}/lakehouse_state: "),
+        (connect.connect_marts, "Cannot connect to the marts database at 127.0.0.1:{port}/lakehouse: "),
+        (connect.connect_bi, "Cannot connect to the marts database at 127.0.0.1:{port}/lakehouse: "),
+    ],
+)
+def test_a_database_that_cannot_be_reached_is_named_the_same_wherever_it_is_asked(tmp_path, opened, said):
+    with socket.socket() as deaf:  # bound, but nobody listens
+        deaf.bind(("127.0.0.1", 0))
+        port = deaf.getsockname()[1]
+        with pytest.raises(UnavailableError) as caught:
+            opened(make_settings(tmp_path, postgres_port=port))
+    assert str(caught.value).startswith(said.format(port=port))
