@@ -47,6 +47,7 @@ class Standing:
         oldest_pending_seconds: age of the oldest that waits; None where none does.
         last_delivery: when the last was delivered; None where none ever was.
         drainer_seconds: since a drainer last told that it works; None where none ever did.
+        drainer_target: where that one delivers, without secrets; None where none worked lately.
     """
 
     pending: int
@@ -55,6 +56,7 @@ class Standing:
     oldest_pending_seconds: float | None
     last_delivery: datetime | None
     drainer_seconds: float | None
+    drainer_target: str | None = None
 
     @property
     def recorded(self) -> int:
@@ -69,11 +71,17 @@ def standing(connection: Connection) -> Standing:
             "select count(*) filter (where status = 'pending'), count(*) filter (where status = 'dead'),"
             " count(*) filter (where status = 'delivered'),"
             " extract(epoch from clock_timestamp() - min(created_at) filter (where status = 'pending'))::float,"
-            " max(delivered_at), (select extract(epoch from clock_timestamp() - max(measured_at))::float"
-            " from data_platform.platform_health_metrics where metric = %s) from data_platform.lineage_outbox",
+            " max(delivered_at) from data_platform.lineage_outbox"
+        )
+        pending, dead, delivered, oldest, last = cursor.fetchone() or (0, 0, 0, None, None)
+        cursor.execute(
+            "select extract(epoch from clock_timestamp() - measured_at)::float, labels->>'target'"
+            " from data_platform.platform_health_metrics where metric = %s order by measured_at desc limit 1",
             (METRIC,),
         )
-        return Standing(*(cursor.fetchone() or (0, 0, 0, None, None, None)))
+        seconds, goal = cursor.fetchone() or (None, None)
+    lately = seconds is not None and seconds < LATELY_SECONDS
+    return Standing(pending, dead, delivered, oldest, last, seconds, goal if lately else None)
 
 
 def drainer_silence(connection: Connection, *, here: bool = False, pid: int | None = None) -> float | None:

@@ -55,8 +55,8 @@ class HttpTarget:
     key_file: str | None = None
 
     def __str__(self) -> str:
-        """For messages; never a key."""
-        return self.url
+        """For messages; never a key, which some servers take in the query."""
+        return urlsplit(self.url)._replace(query="", fragment="").geturl()
 
 
 @dataclass(frozen=True)

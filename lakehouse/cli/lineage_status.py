@@ -37,7 +37,7 @@ def command(as_json: bool) -> int:
     if as_json:
         click.echo(json.dumps(report, default=str, indent=2))
     else:
-        click.echo(f"server        {report['target'] or 'none is set (OPENLINEAGE_URL)'}")
+        click.echo(f"server        {_server(report)}")
         click.echo(f"drainer       {_drainer(report)}")
         click.echo(f"recorded      {report['recorded']:,} events")
         click.echo(f"delivered     {report['delivered']:,}{_last(report)}")
@@ -54,7 +54,8 @@ def collect(connection: Connection) -> dict[str, Any]:
 
     Returns:
         ``target`` (an address, or None; ``error`` where its settings are wrong), ``recorded``, ``delivered``,
-        ``pending``, ``dead``, ``oldest_pending_seconds``, ``last_delivery``, ``drainer_seconds``.
+        ``pending``, ``dead``, ``oldest_pending_seconds``, ``last_delivery``, ``drainer_seconds``, ``drainer_target``
+        (where a drainer that worked lately delivers; it may have been given another server than this process).
     """
     from lakehouse.errors import ConfigError
     from lineage import backlog
@@ -76,6 +77,7 @@ def collect(connection: Connection) -> dict[str, Any]:
         "oldest_pending_seconds": now.oldest_pending_seconds,
         "last_delivery": now.last_delivery,
         "drainer_seconds": now.drainer_seconds,
+        "drainer_target": now.drainer_target,
     }
 
 
@@ -89,6 +91,15 @@ def line(report: dict[str, Any]) -> str:
     dead = click.style(f"{report['dead']:,} dead letters", fg="red" if report["dead"] else None)
     backlog = f"backlog {report['pending']:,}{_age(report)}"
     return f"{recorded}, {report['delivered']:,} delivered{_last(report)}, {backlog}, {dead}"
+
+
+def _server(report: dict[str, Any]) -> str:
+    """Where events go as this process is configured; where it knows of none, as the drainer told."""
+    if report["error"]:
+        return click.style(report["error"], fg="red")
+    if report["target"] is None and report["drainer_target"] is not None:
+        return f"{report['drainer_target']} (of the drainer; none is set here: OPENLINEAGE_URL)"
+    return str(report["target"] or "none is set (OPENLINEAGE_URL)")
 
 
 def _drainer(report: dict[str, Any]) -> str:

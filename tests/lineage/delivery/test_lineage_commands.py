@@ -7,9 +7,11 @@ import json
 import pytest
 from delivering import FAST
 from obedient_server import Reply
-from sample_events import run_of
+from sample_events import ask, run_of
 
+from lineage import backlog
 from lineage import outbox as box
+from lineage.openlineage_config import target
 
 
 @pytest.fixture
@@ -86,6 +88,34 @@ def test_wrong_settings_of_the_server_show_in_status_and_do_not_end_it(outbox, d
     done = delivery_server.call("status", OPENLINEAGE_URL="marquez:5000")
     assert done.returncode == 0
     assert "The lineage transport in OPENLINEAGE_URL is wrong: url is not http" in done.stdout
+
+
+def test_wrong_settings_of_the_server_show_in_lineage_status_too(outbox, call):
+    wrong = {"url": None, "OPENLINEAGE__TRANSPORT__TYPE": "kafka"}
+    said = call("status", **wrong)
+    assert (
+        "server        The lineage transport in the variables OPENLINEAGE__TRANSPORT__… is wrong: there is no " in said
+    )
+    assert "kafka" in said
+    assert "none is set" not in said
+    assert "kafka" in json.loads(call("status", "--json", **wrong))["error"]
+
+
+def test_where_no_server_is_set_status_names_the_drainers_without_its_secrets(outbox, call):
+    url = "http://user:s3cret@marquez:5000"
+    goal = target(
+        {"OPENLINEAGE_URL": url, "OPENLINEAGE_ENDPOINT": "lineage?key=s3cret", "OPENLINEAGE_API_KEY": "s3cret"}
+    )
+    backlog.measure(outbox, goal)
+    assert ask(outbox, "select count(*) from data_platform.platform_health_metrics where labels::text ~ 's3cret'") == [
+        (0,)
+    ]
+    said = call("status", url=None)
+    assert "server        http://marquez:5000/lineage (of the drainer; none is set here: OPENLINEAGE_URL)\n" in said
+    assert json.loads(call("status", "--json", url=None))["target"] is None
+    assert "of the drainer" not in call("status"), "the own setting is what this process goes by"
+    ask(outbox, "update data_platform.platform_health_metrics set measured_at = now() - interval '8 days'")
+    assert "server        none is set (OPENLINEAGE_URL)\n" in call("status", url=None)
 
 
 def test_runs_are_replayed_by_id_by_date_or_all(outbox, server, call):
