@@ -32,7 +32,7 @@ REBUILT = frozenset({"table", "view", "published", "seed"})
 
 
 def run_events(facts: RunFacts, catalog: Catalog, options: EventOptions | None = None) -> list[Outgoing]:
-    """All events of one ended run, in the order in which they must arrive.
+    """All events of one ended run but those of checks that ran alone, in the order in which they must arrive.
 
     Args:
         facts: what happened.
@@ -47,9 +47,11 @@ def run_events(facts: RunFacts, catalog: Catalog, options: EventOptions | None =
 
     options = options or jobs.EventOptions()
     known = [(asset, job) for asset in facts.assets if (job := catalog.of_asset(asset.asset_key)) is not None]
-    unknown = sorted({asset.asset_key for asset in facts.assets if catalog.of_asset(asset.asset_key) is None})
-    began = min([facts.started_at, *(asset.started_at for asset, _ in known)])
-    ended = max([facts.ended_at, began, *(asset.ended_at for asset, _ in known)])
+    named = {asset.asset_key for asset in (*facts.assets, *facts.checked)}
+    unknown = sorted(key for key in named if catalog.of_asset(key) is None)
+    attempts = [*(asset for asset, _ in known), *facts.checked]
+    began = min([facts.started_at, *(asset.started_at for asset in attempts)])
+    ended = max([facts.ended_at, began, *(asset.ended_at for asset in attempts)])
     parent = runs.parent_run_facets(facts, catalog, unknown)
     parent_job = jobs.parent_facets(options)
     failed = runs.error(facts.error or _reason(facts.end, "the run"), None, "PYTHON") if facts.end != "COMPLETE" else {}

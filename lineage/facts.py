@@ -101,6 +101,7 @@ class RunFacts:
         end: how it ended; ABORT where it was cancelled.
         started_at, ended_at: aware datetimes.
         assets: in the order they ended, each after those it reads.
+        checked: attempts at checks of assets that the run was not to build; of each only the verdicts are told.
         nominal_start, nominal_end: of the schedule's tick or the partition; None where the run has neither.
         url: the run's page.
         error: why the run failed.
@@ -114,6 +115,7 @@ class RunFacts:
     started_at: datetime
     ended_at: datetime
     assets: tuple[AssetRun, ...] = ()
+    checked: tuple[AssetRun, ...] = ()
     nominal_start: datetime | None = None
     nominal_end: datetime | None = None
     url: str | None = None

@@ -60,6 +60,11 @@ def event_job(asset_key: str) -> str:
     return f"{PARENT_JOB}.{asset_key}"
 
 
+def check_job(asset_key: str) -> str:
+    """Job of the checks of an asset that ran without it."""
+    return f"{PARENT_JOB}.checks.{asset_key}"
+
+
 def exposure_job(name: str) -> str:
     """Job of a declared exposure."""
     return f"exposure.{name}"

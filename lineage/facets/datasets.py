@@ -40,7 +40,7 @@ TYPES = {"file": "FILE", "parquet": "FILE", "view": "VIEW", "table": "TABLE", "m
 METRICS = ("nullCount", "distinctCount", "sum", "count", "min", "max")
 
 
-def input_dataset(info: DatasetInfo, read: Volume | None) -> InputDataset:
+def input_dataset(info: DatasetInfo, read: Volume | None, *, checks: Iterable[Check] = ()) -> InputDataset:
     """A dataset that is read. It carries no schema: its writer tells it, and two spellings would double a column.
 
     It is described all the same: whoever mentions a dataset without its description takes it away in Marquez.
@@ -48,13 +48,14 @@ def input_dataset(info: DatasetInfo, read: Volume | None) -> InputDataset:
     Args:
         info: from the catalog.
         read: how much was read, where counted.
+        checks: all checks of the asset, where they ran without it being written.
     """
     statistics: dict[str, InputDatasetFacet] = {}
     if read is not None and _counted(read):
         statistics["inputStatistics"] = input_statistics_input_dataset.InputStatisticsInputDatasetFacet(
             rowCount=read.rows, size=read.bytes, fileCount=read.files, producer=PRODUCER
         )
-    return InputDataset(*_identity(info.dataset), facets=described(info), inputFacets=statistics)
+    return InputDataset(*_identity(info.dataset), facets=described(info) | _verdicts(checks), inputFacets=statistics)
 
 
 def output_dataset(
@@ -84,12 +85,7 @@ def output_dataset(
         facets["schema"] = found
     if lineage is not None:
         facets["columnLineage"] = lineage
-    if assertions := [_assertion(check) for check in checks]:
-        # The class calls itself an input's facet; the specification and Marquez have it among a dataset's own.
-        facets["dataQualityAssertions"] = cast(
-            "DatasetFacet",
-            data_quality_assertions_dataset.DataQualityAssertionsDatasetFacet(assertions=assertions, producer=PRODUCER),
-        )
+    facets |= _verdicts(checks)
     if lifecycle:
         facets["lifecycleStateChange"] = lifecycle_state_change_dataset.LifecycleStateChangeDatasetFacet(
             lifecycleStateChange=lifecycle_state_change_dataset.LifecycleStateChange(lifecycle), producer=PRODUCER
@@ -204,6 +200,15 @@ def described(info: DatasetInfo) -> dict[str, DatasetFacet]:
             storageLayer=layer, fileFormat="parquet", producer=PRODUCER
         )
     return facets
+
+
+def _verdicts(checks: Iterable[Check]) -> dict[str, DatasetFacet]:
+    assertions = [_assertion(check) for check in checks]
+    if not assertions:
+        return {}
+    facet = data_quality_assertions_dataset.DataQualityAssertionsDatasetFacet(assertions=assertions, producer=PRODUCER)
+    # The class calls itself an input's facet; the specification and Marquez have it among a dataset's own.
+    return {"dataQualityAssertions": cast("DatasetFacet", facet)}
 
 
 def _assertion(check: Check) -> data_quality_assertions_dataset.Assertion:

@@ -36,6 +36,7 @@ PARENT_TEXT = (
 )
 SYNC_TEXT = "Tells descriptions, owners and columns of datasets, also when nothing ran. It reads and writes nothing."
 SYNC_SOURCE = "lineage/sync.py"
+CHECK_TEXT = "Checks of {} that ran without it being built. Their verdicts stand on the dataset; nothing is written."
 PARENT_SOURCE = "orchestration/definitions.py"
 
 
@@ -84,6 +85,16 @@ def job_facets(job: Job, options: EventOptions, sql: str | None = None) -> dict[
 def parent_facets(options: EventOptions) -> dict[str, JobFacet]:
     """Facets of the one parent job."""
     return _common(PARENT_TEXT, "DAGSTER", "JOB", PARENT_SOURCE, options)
+
+
+def check_facets(job: Job, options: EventOptions) -> dict[str, JobFacet]:
+    """Facets of the job of an asset's checks where they run alone.
+
+    Args:
+        job: the asset's.
+        options: for links.
+    """
+    return _common(CHECK_TEXT.format(job.asset_key), "DAGSTER", "CHECK", job.source_path, options)
 
 
 def sync_facets(options: EventOptions) -> dict[str, JobFacet]:

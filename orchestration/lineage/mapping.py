@@ -25,9 +25,11 @@ from lakehouse.postgres.connect import connect_state
 from lakehouse.settings import Settings
 from lineage import outbox
 from lineage.catalog import Catalog
+from lineage.newest import outbox_graph
 from orchestration.lineage.known import present_catalog
 from orchestration.lineage.records import run_facts
 from orchestration.lineage.sync import sync_if_changed
+from orchestration.lineage.verdicts import stored_verdicts
 
 log = logging.getLogger(__name__)
 
@@ -170,12 +172,16 @@ def _map_one(
 def _put(
     instance: DagsterInstance, connection: Connection, settings: Settings, catalog: Catalog, record: RunRecord
 ) -> None:
+    from lineage.checked import checked_events
     from lineage.events import run_events
     from lineage.facets.jobs import EventOptions
 
     facts = run_facts(instance, record, settings.page, list(catalog.jobs))
     # A run that was not about assets says nothing about data: no parent of its own either.
-    events = run_events(facts, catalog, EventOptions.of(settings)) if facts.assets else []
+    events = run_events(facts, catalog, EventOptions.of(settings)) if facts.assets or facts.checked else []
+    if facts.checked:
+        verdicts = stored_verdicts(connection, {asset.asset_key for asset in facts.checked})
+        events += checked_events(facts, catalog, outbox_graph(connection, runs=1), verdicts, EventOptions.of(settings))
     outbox.put(connection, events, run_id=facts.run_id)
 
 

@@ -26,6 +26,7 @@ KINDS = {
     DagsterEventType.ASSET_MATERIALIZATION_PLANNED,
     DagsterEventType.ASSET_MATERIALIZATION,
     DagsterEventType.ASSET_OBSERVATION,
+    DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED,
     DagsterEventType.ASSET_CHECK_EVALUATION,
     DagsterEventType.STEP_START,
     DagsterEventType.STEP_RESTARTED,
@@ -89,6 +90,7 @@ class _Log:
     """A run's event log, sorted."""
 
     planned: dict[str, tuple[str, str | None]] = field(default_factory=dict)
+    to_check: dict[tuple[str, str], None] = field(default_factory=dict)
     attempts: list[_Attempt] = field(default_factory=list)
     skipped: set[str] = field(default_factory=set)
     ending: list[Why] = field(default_factory=list)
@@ -125,6 +127,7 @@ def run_facts(instance: DagsterInstance, record: RunRecord, page: str, order: Se
         started_at=started,
         ended_at=ended,
         assets=tuple(assets),
+        checked=tuple(sorted(_checked(log, run, ending, ended), key=lambda item: (item.ended_at, item.asset_key))),
         nominal_start=nominal[0],
         nominal_end=nominal[1],
         url=f"{page}/runs/{run.run_id}",
@@ -167,6 +170,8 @@ def _read(entries: Iterable[EventLogEntry]) -> _Log:
         if kind is DagsterEventType.ASSET_MATERIALIZATION_PLANNED:
             planned = event.asset_materialization_planned_data
             log.planned[planned.asset_key.to_user_string()] = (step, planned.partition)
+        elif kind is DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED:
+            log.to_check[event.asset_check_planned_data.asset_key.to_user_string(), step] = None
         elif kind in {DagsterEventType.RUN_FAILURE, DagsterEventType.RUN_CANCELED, DagsterEventType.ENGINE_EVENT}:
             if not step:
                 log.ending.append(last_words(event))
@@ -236,7 +241,28 @@ def _asset(attempt: _Attempt, key: str, ending: _Ending, ended: datetime) -> Ass
         return _of_note(attempt, key, note, at)
     if attempt.end == "COMPLETE":
         return None  # an empty drop zone: the step succeeded and this asset was left alone
-    at = max(last, attempt.started)
+    return _unfinished(attempt, key, ending, max(last, attempt.started))
+
+
+def _checked(log: _Log, run: DagsterRun, ending: _Ending, ended: datetime) -> Iterator[AssetRun]:
+    """Attempts at checks of assets that the run was not to build, as a page asks for them."""
+    for key, step in log.to_check:
+        if key in log.planned or step in log.skipped:
+            continue
+        attempts = [attempt for attempt in log.attempts if attempt.step_key == step]
+        for attempt in attempts:
+            at = max(attempt.ended or ended, attempt.started)
+            if attempt.end == "COMPLETE":
+                found = AssetRun(key, step, attempt.number, "COMPLETE", attempt.started, at)
+            else:
+                found = _unfinished(attempt, key, ending, at)
+            yield _with(found, attempt, run, None)
+        if not attempts:
+            yield AssetRun(key, step, 0, "ABORT", ended, ended, error=ending.broken_off or NOT_REACHED)
+
+
+def _unfinished(attempt: _Attempt, key: str, ending: _Ending, at: datetime) -> AssetRun:
+    """What an attempt did not come to: because its step failed, or because it did not end."""
     if attempt.end == "FAIL" and ending.broken_off != CANCELLED and not attempt.why.interrupted:
         verdict: End = "ABORT" if attempt.why.held_up else "FAIL"
         return AssetRun(

@@ -12,6 +12,7 @@ from made_runs import any_run, at, bare, changed, full
 
 from lineage import limits
 from lineage.catalog import Transformed
+from lineage.checked import checked_events
 from lineage.events import run_events
 from lineage.facets.jobs import EventOptions
 from lineage.names import Field
@@ -70,13 +71,18 @@ def test_metadata_is_valid_before_any_run_after_one_and_when_all_is_gone(schemas
     assert kinds == {("job", ""), ("dataset", ""), ("run", "START"), ("run", "COMPLETE"), ("run", "ABORT")}
 
 
+def written(catalog):
+    return [event.body for event in run_events(bare(catalog), catalog)]
+
+
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_whatever_a_run_says_its_events_are_valid_and_can_be_stored(schemas, with_columns, data):
     facts = data.draw(any_run(with_columns))
+    alone = checked_events(replace(facts, checked=facts.assets), with_columns, reduce(written(with_columns)), {})
     events = run_events(facts, with_columns)
     assert [event.type for event in (events[0], events[-1])] == ["START", facts.end]
-    for event in events:
+    for event in [*events, *alone]:
         schemas.check(event.body, event.kind)
         assert limits.faults(event.body, event.kind) == []
         text = json.dumps(event.body, allow_nan=False)

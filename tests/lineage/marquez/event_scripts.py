@@ -50,7 +50,8 @@ class Script:
 
     def _round(self) -> list[Body]:
         kind = self.random.choices(
-            ("run", "job", "dataset", "drop", "emptied", "replay"), weights=(12, 2, 2, 1, 1, 2 if self.ended else 0)
+            ("run", "job", "dataset", "drop", "emptied", "checked", "replay"),
+            weights=(12, 2, 2, 1, 1, 3, 2 if self.ended else 0),
         )[0]
         step = self.random.randrange(1, 5)
         if kind == "run":
@@ -61,6 +62,8 @@ class Script:
             # On a job that has run, one makes the server show facets of any of its runs.
             job = self.random.choice((f"lakehouse.step{step}", f"exposure.e{step}"))
             return [self._job_event(job if job not in self.ran else f"exposure.e{step}", step)]
+        if kind == "checked":
+            return self._checked(step)
         if kind == "emptied":
             return self._attempt(f"lakehouse.step{step}", [], [], self._parent())
         return [self._dataset_event(step, drop=kind == "drop")]
@@ -96,6 +99,12 @@ class Script:
         if self._rarely():
             events.reverse()
         return events
+
+    def _checked(self, step: int) -> list[Body]:
+        """Checks that ran alone: a mention with their verdicts, then a run that takes its edge away again."""
+        job = f"lakehouse.checks.step{step}"
+        mention = self._event("JobEvent", [self._dataset(step, self._checks())], []) | {"job": self._job(job)}
+        return [mention, *self._attempt(job, [], [], self._parent())]
 
     def _inputs(self, step: int) -> list[Body]:
         found = [self._dataset(step - 1)]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
+import sys
 from collections.abc import Iterator
 
 from dagster import DagsterInstance
@@ -27,6 +29,14 @@ ORDER = (
     "mart_bioreactor_overview",
 )
 """Every asset, each after those it reads."""
+HOLD = """
+import sys, time
+from pathlib import Path
+from lakehouse.duckdb.lock import exclusive
+with exclusive(Path(sys.argv[1]), "a test", timeout=60):
+    print("held", flush=True)
+    time.sleep(300)
+"""
 
 
 @contextlib.contextmanager
@@ -74,3 +84,17 @@ def events_of(platform: Platform, run_id: str) -> list[StoredEvent]:
 def told(platform: Platform, run_id: str) -> list[tuple[str, str]]:
     """Job and type of each of a run's events, in order; jobs by their asset's key."""
     return [(event.job.removeprefix("lakehouse."), event.type) for event in events_of(platform, run_id)]
+
+
+@contextlib.contextmanager
+def held(platform: Platform) -> Iterator[subprocess.Popen[str]]:
+    """A process that holds the warehouse until the block ends or it is killed."""
+    child = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(platform.settings.warehouse)], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert child.stdout.readline() == "held\n"
+        yield child
+    finally:
+        child.kill()
+        child.wait()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
@@ -10,13 +9,12 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from dagster import DagsterExecutionInterruptedError, DagsterInstance, DagsterRunStatus, asset, materialize
 from platforms import CLI, Platform, a_platform, copy_of_checkout
-from recorded import ORDER, PAGE, by_key, ends, events_of, facts_of, newest_run, opened, told
+from recorded import ORDER, PAGE, by_key, ends, events_of, facts_of, held, newest_run, opened, told
 
 from lakehouse.state import NOT_REACHED
 from lineage.facts import RunFacts
@@ -25,28 +23,6 @@ from orchestration.lineage.mapping import map_ended_runs
 from orchestration.lineage.records import CANCELLED, INTERRUPTED, run_facts
 
 SMALL = ("--batches", "3", "--scale", "0.05", "--seed", "4")
-HOLD = """
-import sys, time
-from pathlib import Path
-from lakehouse.duckdb.lock import exclusive
-with exclusive(Path(sys.argv[1]), "a test", timeout=60):
-    print("held", flush=True)
-    time.sleep(300)
-"""
-
-
-@contextlib.contextmanager
-def held(platform: Platform) -> Iterator[subprocess.Popen[str]]:
-    """A process that holds the warehouse until the block ends or it is killed."""
-    child = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(platform.settings.warehouse)], stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert child.stdout.readline() == "held\n"
-        yield child
-    finally:
-        child.kill()
-        child.wait()
 
 
 def begun(platform: Platform, until: str, *args: str, **variables: str) -> subprocess.Popen[str]:
