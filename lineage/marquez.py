@@ -8,17 +8,19 @@ Measured on Marquez 0.51.1. Which of its answers can be believed is not obvious,
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
-from lakehouse.errors import LakehouseError, UnavailableError
+from lakehouse.errors import ConfigError, LakehouseError, UnavailableError
 from lineage import facet_values as read
 from lineage.facts import Volume
 from lineage.graph import ColumnEdge, DatasetNode, Graph, JobId, JobNode, Run, Version
 from lineage.names import Column, Dataset, Field
+from lineage.openlineage_config import HttpTarget
 
 if TYPE_CHECKING:
     from urllib3 import HTTPConnectionPool
@@ -32,21 +34,23 @@ TIMEOUT_SECONDS = 60.0
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
-def from_marquez(url: str, namespace: str) -> Graph:
+def from_marquez(server: str | HttpTarget, namespace: str) -> Graph:
     """The graph of one job namespace.
 
     Datasets are those that a job of the namespace is joined to, or that one of its runs has read or written: Marquez
     has no other notion of whose a dataset is.
 
     Args:
-        url: of the server, e.g. ``http://localhost:5000``.
+        server: its address, e.g. ``http://localhost:5000``; or that with the key, headers and certificates that events
+            are sent with.
         namespace: of the jobs.
 
     Raises:
+        ConfigError: it does not let us read.
         UnavailableError: it does not answer, or with an error of its own.
         LakehouseError: it answers that the namespace is unknown.
     """
-    api = _Api(url)
+    api = _Api(HttpTarget(server) if isinstance(server, str) else server)
     with ThreadPoolExecutor(CLIENTS) as pool:
         listed = list(api.pages(f"/namespaces/{_q(namespace)}/jobs", "jobs"))
         jobs = {node.id: node for node in pool.map(lambda job: _job(api, job), listed)}
@@ -198,14 +202,14 @@ def _q(text: str) -> str:
 class _Api:
     """GET requests to one server; used by several threads."""
 
-    def __init__(self, url: str) -> None:
-        import urllib3
+    def __init__(self, server: HttpTarget) -> None:
+        from lineage.transport import connections
 
-        self.url = f"{url.rstrip('/').removesuffix('/api/v1')}/api/v1"
-        self._pool: HTTPConnectionPool = urllib3.connection_from_url(
-            self.url, maxsize=CLIENTS, block=True, timeout=urllib3.Timeout(TIMEOUT_SECONDS), retries=False
-        )
-        self._path = urllib3.util.parse_url(self.url).path or ""
+        self.url = f"{server.url.rstrip('/').removesuffix('/api/v1')}/api/v1"
+        self._pool: HTTPConnectionPool
+        self._pool, self._path = connections(dataclasses.replace(server, url=self.url), CLIENTS)
+        self._headers = {name: value for name, value in server.headers.items() if name.lower() != "content-type"}
+        self._headers["Accept"] = "application/json"
 
     def get(self, path: str, *, missing: Json | None = None, **query: str) -> Json:
         """One answer.
@@ -221,13 +225,26 @@ class _Api:
 
         where = f"{path}?{urlencode(query)}" if query else path
         try:
-            answer = self._pool.request("GET", self._path + where, headers={"Accept": "application/json"})
+            # Not redirected: the key is for this server.
+            answer = self._pool.request(
+                "GET",
+                self._path + where,
+                headers=self._headers,
+                timeout=urllib3.Timeout(TIMEOUT_SECONDS),
+                retries=False,
+                redirect=False,
+            )
         except urllib3.exceptions.HTTPError as error:
             raise UnavailableError(
                 f"Marquez at {self.url} does not answer: {error}", remedy="Check the URL and that the server runs."
             ) from error
         if answer.status == 404 and missing is not None:
             return missing
+        if answer.status in {401, 403, 407}:
+            raise ConfigError(
+                f"The lineage server at {self.url} does not let us read its graph ({answer.status}).",
+                remedy="Correct OPENLINEAGE_API_KEY, or auth in openlineage.yml: the key is sent as with events.",
+            )
         if 400 <= answer.status < 500:
             raise LakehouseError(
                 f"Marquez has nothing at {where} ({answer.status}).",

@@ -127,7 +127,7 @@ class HttpTransport:
 
         self.clients = clients
         self._target = target
-        self._pool, self._path = _pool(target, clients)
+        self._pool, self._path = connections(target, clients)
         self._timeout = Timeout(connect=min(CONNECT_SECONDS, timeout), read=timeout)
         self._headers = dict(target.headers)
         if target.gzip:
@@ -167,7 +167,7 @@ class HttpTransport:
         self._pool.close()
 
 
-def _pool(target: HttpTarget, clients: int) -> tuple[HTTPConnectionPool, str]:
+def connections(target: HttpTarget, clients: int) -> tuple[HTTPConnectionPool, str]:
     """The connections to a server, through the proxy of the environment where it names one, and the path to ask for."""
     import urllib3
 

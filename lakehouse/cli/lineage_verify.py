@@ -42,7 +42,8 @@ def collect() -> dict[str, Any]:
         (findings against the server; None where none was asked), ``address`` of the server, ``pending`` events.
 
     Raises:
-        UnavailableError: the server does not answer.
+        ConfigError: the server does not let us read.
+        UnavailableError: it does not answer.
     """
     from lakehouse import postgres
     from lakehouse.postgres.connect import connect_state
@@ -66,10 +67,12 @@ def collect() -> dict[str, Any]:
         finally:
             connection.close()
     server = None
-    if address:
+    if isinstance(goal, HttpTarget) and address:
         from lineage.marquez import from_marquez
 
-        server = against_server(graph, from_marquez(address, catalog.job_namespace))
+        # With the key, headers and certificates that events are sent with.
+        there = from_marquez(dataclasses.replace(goal, url=address), catalog.job_namespace)
+        server = against_server(graph, there)
     return {
         "datasets": len(graph.datasets),
         "jobs": len(graph.jobs),
