@@ -18,7 +18,8 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from ingestion.declarations import DropZoneSource, RowRule
-from ingestion.validate import Verdict, good_row, literal, projection, quoted
+from ingestion.validate import Verdict, good_row, projection
+from lakehouse.sql import identifier, literal
 from lakehouse.storage import ChangedError, Lake, LakeObject
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ def write_rejected_rows(
     key = f"{source.quarantine_folder}/{now:%Y-%m-%d}/{item.name}-{batch_key[:8]}.rows.parquet"
     rules = [rule for rule in source.row_rules if rule.action == "quarantine_rows"]
     uri = lake.uri(item.key)
-    originals = ", ".join(f"f.{quoted(name)}" for name in verdict.columns)
+    originals = ", ".join(f"f.{identifier(name)}" for name in verdict.columns)
     raw = f"read_parquet([{literal(uri)}], hive_partitioning = false, file_row_number = true)"
     scratch.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=scratch) as folder:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from ingestion.declarations import DropZoneSource, RowRule
 from ingestion.file_signs import first_look
-from lakehouse.errors import ConfigError, LakehouseError, UnavailableError
+from lakehouse.errors import ConfigError, LakehouseError, UnavailableError, first_line
+from lakehouse.sql import identifier, literal
 from lakehouse.storage import Lake, LakeObject
 
 if TYPE_CHECKING:
@@ -91,14 +92,14 @@ def check_declaration(connection: DuckDBPyConnection, source: DropZoneSource) ->
         try:
             connection.execute(f"SELECT CAST(NULL AS {column.type})")
         except duckdb.Error as error:
-            faults.append(f"columns, {column.name}: {_first_line(error)}")
+            faults.append(f"columns, {column.name}: {first_line(error)}")
     if not faults:
-        empty = ", ".join(f"CAST(NULL AS {column.type}) AS {quoted(column.name)}" for column in source.columns)
+        empty = ", ".join(f"CAST(NULL AS {column.type}) AS {identifier(column.name)}" for column in source.columns)
         for rule in source.row_rules:
             try:
                 connection.execute(f"SELECT ({rule.expression})::BOOLEAN FROM (SELECT {empty}) WHERE false")
             except duckdb.Error as error:
-                faults.append(f"row_rules, {rule.name}: {_first_line(error)}")
+                faults.append(f"row_rules, {rule.name}: {first_line(error)}")
     if faults:
         raise ConfigError(
             f"{source.file} is wrong:\n  - " + "\n  - ".join(faults),
@@ -136,8 +137,8 @@ def projection(source: DropZoneSource, uri: str, columns: dict[str, str]) -> str
     """A FROM clause with the declared columns, cast to their declared types, and ``file_row_number``."""
     physical = {name.lower(): name for name in columns}
     parts = [
-        f"CAST({quoted(physical[column.name]) if column.name in physical else 'NULL'} AS {column.type})"
-        f" AS {quoted(column.name)}"
+        f"CAST({identifier(physical[column.name]) if column.name in physical else 'NULL'} AS {column.type})"
+        f" AS {identifier(column.name)}"
         for column in source.columns
     ]
     file = f"read_parquet([{literal(uri)}], hive_partitioning = false, file_row_number = true)"
@@ -223,20 +224,20 @@ def _scan(
     measured = source.measurements
     labels = [source.batch_column, source.equipment_column]
     labels += [measured.parameter_column, measured.unit_column] if measured else []
-    groups = [quoted(name) for name in dict.fromkeys(labels) if name]
-    value = f"CAST({quoted(measured.value_column)} AS DOUBLE)" if measured else "CAST(NULL AS DOUBLE)"
-    when = quoted(source.time_column)
+    groups = [identifier(name) for name in dict.fromkeys(labels) if name]
+    value = f"CAST({identifier(measured.value_column)} AS DOUBLE)" if measured else "CAST(NULL AS DOUBLE)"
+    when = identifier(source.time_column)
     # A rule over labels alone is judged once per group, not once per row.
     plain = {column.name for column in source.columns if column.name not in labels}
     per_row = [rule for rule in source.row_rules if plain & set(re.findall(r"\w+", rule.expression.lower()))]
-    counts = "".join(f", count(*) FILTER (NOT {_holds(rule)}) AS {quoted('rule ' + rule.name)}" for rule in per_row)
+    counts = "".join(f", count(*) FILTER (NOT {_holds(rule)}) AS {identifier('rule ' + rule.name)}" for rule in per_row)
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE file_groups AS SELECT {', '.join(groups)}, count(*) AS n,"
         f" min({when}) FILTER (isfinite({when})) AS first_time, max({when}) FILTER (isfinite({when})) AS last_time,"
         f" min({value}) AS low, max({value}) AS high{counts} FROM {table} WHERE {condition} GROUP BY ALL"
     )
     sums = [
-        f"coalesce(sum({quoted('rule ' + rule.name)}), 0)::BIGINT"
+        f"coalesce(sum({identifier('rule ' + rule.name)}), 0)::BIGINT"
         if rule in per_row
         else f"coalesce(sum(n) FILTER (NOT {_holds(rule)}), 0)::BIGINT"
         for rule in source.row_rules
@@ -288,7 +289,7 @@ def _facts(connection: DuckDBPyConnection, source: DropZoneSource, table: str, v
         return [row[0] for row in connection.execute(query).fetchall()]
 
     def distinct(name: str) -> list[str]:
-        trimmed = f"trim(CAST({quoted(name)} AS VARCHAR))"
+        trimmed = f"trim(CAST({identifier(name)} AS VARCHAR))"
         return column(f"SELECT DISTINCT {trimmed} FROM file_groups WHERE {trimmed} <> '' ORDER BY 1")
 
     times = connection.execute(
@@ -306,8 +307,8 @@ def _parameters(connection: DuckDBPyConnection, source: DropZoneSource, table: s
     measured = source.measurements
     if measured is None:
         return {}
-    name = f"lower(trim(CAST({quoted(measured.parameter_column)} AS VARCHAR)))"
-    units = f"list(DISTINCT trim({quoted(measured.unit_column)}))" if measured.unit_column else "[]"
+    name = f"lower(trim(CAST({identifier(measured.parameter_column)} AS VARCHAR)))"
+    units = f"list(DISTINCT trim({identifier(measured.unit_column)}))" if measured.unit_column else "[]"
     found = connection.execute(
         f"SELECT {name}, sum(n)::BIGINT, min(low), max(high), {units} FROM file_groups GROUP BY 1 ORDER BY 1"
     ).fetchall()
@@ -331,7 +332,7 @@ def _parameters(connection: DuckDBPyConnection, source: DropZoneSource, table: s
         and (fact["min"] < bounds[key].min or fact["max"] > bounds[key].max)
     ]
     if outside:  # only now is it worth counting, row by row
-        value = quoted(measured.value_column)
+        value = identifier(measured.value_column)
         ranges = ", ".join(f"({literal(item.name)}, {item.min!r}::DOUBLE, {item.max!r}::DOUBLE)" for item in outside)
         counts = connection.execute(
             f"SELECT p, count(*) FROM {table} t JOIN (VALUES {ranges}) r(p, low, high) ON p = {name}"
@@ -349,7 +350,7 @@ def _holds(rule: RowRule) -> str:
 def _damaged(error: Exception) -> Fault:
     return Fault(
         "damaged",
-        f"it is damaged: {_first_line(error)}",
+        f"it is damaged: {first_line(error)}",
         "Copy or export the file again, whole, and drop it again.",
     )
 
@@ -357,27 +358,13 @@ def _damaged(error: Exception) -> Fault:
 def _not_the_files_fault(error: Exception, item: LakeObject) -> LakehouseError:
     if "ut of memory" in str(error) or "ut of Memory" in str(error):
         return LakehouseError(
-            f"Validating {item.key} needs more memory than DuckDB may use: {_first_line(error)}",
+            f"Validating {item.key} needs more memory than DuckDB may use: {first_line(error)}",
             remedy="Raise LAKEHOUSE_DUCKDB_MEMORY_LIMIT.",
         )
     return UnavailableError(
-        f"The lake failed while {item.key} was read: {_first_line(error)}",
+        f"The lake failed while {item.key} was read: {first_line(error)}",
         remedy="Look at the object store and at the disk, then run again.",
     )
-
-
-def quoted(name: str) -> str:
-    """An identifier in SQL."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def literal(text: str) -> str:
-    """A string in SQL."""
-    return "'" + text.replace("'", "''") + "'"
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]
 
 
 def _s(items: object) -> str:

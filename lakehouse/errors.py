@@ -1,6 +1,6 @@
 """The errors a user can cause or meet, each with a remedy.
 
-What belongs here: exception types that the command line prints without a stack trace.
+What belongs here: exception types that the command line prints without a stack trace, and how others are quoted.
 What does not: programming errors; those keep their stack trace.
 """
 
@@ -62,3 +62,8 @@ class BlockedError(LakehouseError):
     """A gate holds: something upstream failed and must be mended (or overridden with --force)."""
 
     exit_code = 6
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, in one line; its type's name where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

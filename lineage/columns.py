@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lakehouse.errors import first_line
 from lineage import naming
 from lineage.catalog import Catalog, Job, Transformed
 from lineage.names import Dataset, Field
@@ -101,7 +102,7 @@ def column_lineage(
     try:
         parsed = sqlglot.parse_one(without_lists(sql), dialect=dialect)
     except SqlglotError as error:
-        raise ValueError(f"sqlglot cannot read it: {str(error).splitlines()[0]}") from error
+        raise ValueError(f"sqlglot cannot read it: {first_line(error)}") from error
     made = Queries(lambda table: _lookup(table, upstream)).read(parsed, {})
     wanted = output_columns or list(made.columns)
     found = {}

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lakehouse.errors import LakehouseError, UnavailableError
+from lakehouse.errors import LakehouseError, UnavailableError, first_line
 from lineage.drainer_claims import Claims, Pending, Result
 from lineage.drainer_outage import OUTAGES, Outage, Patience
 from lineage.drainer_repair import lately_delivered, put_right
@@ -130,7 +130,7 @@ class Drainer:
                         raise
                     lost += 1
                     pause = self._patience.after(lost)
-                    self._say(f"The state database is lost, it is tried again in {pause:.0f} s: {_first_line(error)}")
+                    self._say(f"The state database is lost, it is tried again in {pause:.0f} s: {first_line(error)}")
                     self._stop.wait(pause)
             return self.done
         finally:
@@ -328,7 +328,3 @@ class Drainer:
 def _described(answer: Answer) -> str:
     code = f"HTTP {answer.status}" if answer.status else ""
     return ": ".join(part for part in (code, answer.error) if part) or answer.outcome.value
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).split("\n")[0]

@@ -8,31 +8,15 @@ import os
 import socket
 from pathlib import Path
 
+from lakehouse.kernel import boot_id, start_time
 from orchestration import names
 
 PARTS = 5
 
 
-def boot_id() -> str:
-    """The kernel's id of this boot."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-
-
 def pid_namespace() -> str:
     """The namespace in which this process's ids are counted, e.g. ``pid:[4026531836]``."""
     return str(Path("/proc/self/ns/pid").readlink())
-
-
-def start_time(pid: int) -> str | None:
-    """Start time of a process in clock ticks since boot (field 22 of ``/proc/<pid>/stat``), None if there is none."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return None
-    after_name = stat.rpartition(")")[2].split()  # the name in parentheses may hold blanks
-    if after_name[0] == "Z":
-        return None  # a zombie has ended; only its parent has not looked yet
-    return after_name[19]
 
 
 def this_process() -> str:

@@ -12,7 +12,7 @@ import os
 import signal
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
@@ -141,11 +141,6 @@ def listing(dump: Path) -> list[str]:
     done = subprocess.run([binaries.find() / "pg_restore", "--list", dump], capture_output=True)
     _require(done.returncode, done.stderr, f"Reading {dump}")
     return [line for line in done.stdout.decode().splitlines() if line and not line.startswith(";")]
-
-
-def quoted(names: Sequence[str]) -> str:
-    """``"schema"."name"``."""
-    return ".".join('"' + name.replace('"', '""') + '"' for name in names)
 
 
 def _end_with_parent() -> None:

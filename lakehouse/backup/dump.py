@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lakehouse.backup.client import client, quoted
+from lakehouse.backup.client import client
 from lakehouse.backup.manifest import Part, part_of
 from lakehouse.postgres import connect
+from lakehouse.sql import identifier
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection
@@ -111,7 +112,7 @@ class Snapshot:
             LakehouseError: ``pg_dump`` failed.
         """
         with client(self.url) as programs:
-            options = [f"--schema={quoted([name])}" for name in schemas]
+            options = [f"--schema={identifier(name)}" for name in schemas]
             programs.dump(target, f"--snapshot={self.token}", *options)
         return part_of(target, self.count(schemas))
 
@@ -122,7 +123,7 @@ class Snapshot:
             LakehouseError: ``pg_dump`` failed.
         """
         with client(self.url) as programs:
-            options = [f"--table={quoted(view)}" for view in views]
+            options = [f"--table={identifier(*view)}" for view in views]
             programs.dump(target, f"--snapshot={self.token}", *options)
         return part_of(target)
 
@@ -133,7 +134,7 @@ class Snapshot:
             " WHERE c.relkind = 'r' AND n.nspname = ANY(%(schemas)s) ORDER BY 1, 2",
             {"schemas": list(schemas)},
         )
-        return {".".join(name): self.ask(f"SELECT count(*) FROM {quoted(name)}")[0][0] for name in names}
+        return {".".join(name): self.ask(f"SELECT count(*) FROM {identifier(*name)}")[0][0] for name in names}
 
     def dependents(self) -> list[tuple[str, str]]:
         """Views of others on the marts (schema, name), each after those it reads."""
@@ -145,7 +146,7 @@ class Snapshot:
 
     def roles(self, dependents: Sequence[tuple[str, str]]) -> dict[str, bool]:
         """Roles that own or may use something, and whether they log in."""
-        values = {"schemas": list(MARTS_SCHEMAS), "dependents": [quoted(view) for view in dependents]}
+        values = {"schemas": list(MARTS_SCHEMAS), "dependents": [identifier(*view) for view in dependents]}
         return dict(self.ask(ROLES, values))
 
     def members(self, roles: Sequence[str]) -> list[list[str]]:
@@ -183,7 +184,7 @@ class Snapshot:
         """The newest applied migration; empty where there is none."""
         if self.ask("SELECT to_regclass(%(name)s)", {"name": f"{schema}.alembic_version"})[0][0] is None:
             return ""
-        rows = self.ask(f"SELECT version_num FROM {quoted([schema])}.alembic_version")
+        rows = self.ask(f"SELECT version_num FROM {identifier(schema)}.alembic_version")
         return str(rows[0][0]) if rows else ""
 
 

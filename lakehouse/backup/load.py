@@ -15,12 +15,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from lakehouse.backup.client import client, listing, quoted
+from lakehouse.backup.client import client, listing
 from lakehouse.backup.dump import MARTS_SCHEMAS, snapshot
 from lakehouse.backup.manifest import Manifest
 from lakehouse.errors import ConfigError
 from lakehouse.postgres import connect
 from lakehouse.settings import Settings
+from lakehouse.sql import identifier, literal
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor
@@ -29,7 +30,7 @@ REPLACED = "__replaced"
 # A change to the same owner changes nothing but takes the exclusive lock, on a view without what it reads.
 TAKE = (
     "DO $$ BEGIN EXECUTE (SELECT format('ALTER TABLE %s OWNER TO %I', oid::regclass, pg_get_userbyid(relowner))"
-    " FROM pg_class WHERE oid = '{}'::regclass); END $$"
+    " FROM pg_class WHERE oid = {}::regclass); END $$"
 )
 # The schema public is the database's, not ours: only what is in it is replaced.
 NOT_OURS = ("SCHEMA - public", "COMMENT - SCHEMA public", "ACL - SCHEMA public")
@@ -90,19 +91,16 @@ def load_marts(settings: Settings, folder: Path, manifest: Manifest) -> None:
             _send(into, [f"ALTER SCHEMA {name} RENAME TO {name}{REPLACED}" for name in schemas])
             programs.script(folder / "marts.dump", into)
             for register, key, value, table in manifest.relations:
-                literals = [text.replace("'", "''") for text in (table, value)]
-                _send(
-                    into,
-                    [f"UPDATE {register} SET relation = '{literals[0]}'::regclass WHERE {key} = '{literals[1]}'"],
-                )
+                change = f"SET relation = {literal(table)}::regclass WHERE {key} = {literal(value)}"
+                _send(into, [f"UPDATE {register} {change}"])
             # Views first, as a reader does: the other order would wait for each other for good.
             old = [(f"{schema}{REPLACED}", table) for schema, table in tables]
-            _send(into, [TAKE.format(quoted(name).replace("'", "''")) for name in [*reversed(views), *old]])
+            _send(into, [TAKE.format(literal(identifier(*name))) for name in [*reversed(views), *old]])
             _send(into, [f"DROP SCHEMA {name}{REPLACED} CASCADE" for name in schemas])
             _send(into, manifest.schemas)
             for name in reversed(manifest.dependents):
                 schema, _, view = name.partition(".")
-                _send(into, [f"DROP VIEW IF EXISTS {quoted([schema, view])}"])
+                _send(into, [f"DROP VIEW IF EXISTS {identifier(schema, view)}"])
             if "dependents" in manifest.parts:
                 programs.script(folder / manifest.parts["dependents"].file, into)
             if newer:
@@ -136,16 +134,16 @@ def require_roles(settings: Settings, manifest: Manifest) -> list[str]:
         missing = [role for role in manifest.roles if role not in present and not role.startswith("pg_")]
         if not missing:
             return []
-        statements = [f"CREATE ROLE {quoted([role])} NOLOGIN" for role in missing]
+        statements = [f"CREATE ROLE {identifier(role)} NOLOGIN" for role in missing]
         statements += [
-            f"GRANT {quoted([role])} TO {quoted([member])}"
+            f"GRANT {identifier(role)} TO {identifier(member)}"
             for role, member in manifest.members
             if role in missing or member in missing
         ]
         if "lakehouse_writer" in missing:
-            statements.append(f"GRANT lakehouse_writer TO {quoted([writer])}")
+            statements.append(f"GRANT lakehouse_writer TO {identifier(writer)}")
         if "lakehouse_owner" in missing:  # the publish functions take over what the pipeline has loaded
-            statements.append(f"GRANT {quoted([writer])} TO lakehouse_owner")
+            statements.append(f"GRANT {identifier(writer)} TO lakehouse_owner")
         if not _one(cursor, "SELECT rolsuper OR rolcreaterole FROM pg_roles WHERE rolname = current_user"):
             raise ConfigError(
                 f"The marts in the backup name roles that are not on {connect.server_of(url)}: {', '.join(missing)}.",

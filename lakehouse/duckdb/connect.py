@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from lakehouse.duckdb.extensions import extension_directory
 from lakehouse.scratch import process_folder
 from lakehouse.settings import Settings
+from lakehouse.sql import literal
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -52,18 +53,14 @@ def connect(settings: Settings, path: Path | str = ":memory:", *, read_only: boo
 
 def s3_secret(settings: Settings) -> list[str]:
     """The parts of DuckDB's ``CREATE SECRET`` for the lake."""
-    parts = ["TYPE s3", f"REGION {_literal(settings.s3_region)}"]
+    parts = ["TYPE s3", f"REGION {literal(settings.s3_region)}"]
     if key := settings.s3_access_key.get_secret_value():
-        parts += [f"KEY_ID {_literal(key)}", f"SECRET {_literal(settings.s3_secret_key.get_secret_value())}"]
+        parts += [f"KEY_ID {literal(key)}", f"SECRET {literal(settings.s3_secret_key.get_secret_value())}"]
     if settings.s3_endpoint:
         endpoint = urlsplit(settings.s3_endpoint)
         parts += [
-            f"ENDPOINT {_literal(endpoint.netloc)}",
+            f"ENDPOINT {literal(endpoint.netloc)}",
             "URL_STYLE 'path'",
             f"USE_SSL {str(endpoint.scheme == 'https').lower()}",
         ]
     return parts
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from lakehouse import state
-from lakehouse.errors import BlockedError, BusyError, ConfigError
+from lakehouse.errors import BlockedError, BusyError, ConfigError, first_line
 from lakehouse.marts.turn import WAIT_SECONDS, reserve
 from lakehouse.marts.versions import Published, Version, of_run, published
 from lakehouse.postgres.connect import connect_marts, connect_state
@@ -76,9 +76,9 @@ def roll_back(
                     (found.mart, version.number, settings.marts_keep_versions, reason),
                 )
         except psycopg2.errors.LockNotAvailable as error:
-            raise BusyError(_first_line(error), remedy="Let the long query end, then roll back again.") from error
+            raise BusyError(first_line(error), remedy="Let the long query end, then roll back again.") from error
         except (psycopg2.errors.RaiseException, psycopg2.errors.ObjectNotInPrerequisiteState) as error:
-            raise BlockedError(_first_line(error), remedy="Mend what it names, then roll back again.") from error
+            raise BlockedError(first_line(error), remedy="Mend what it names, then roll back again.") from error
         state.resolve_alerts(connection, kind=HELD, subjects=[found.asset_key])  # of an earlier rollback
         alert_held(connection, found.asset_key, found.mart, reason, run_id=version.run_id)
         return published(marts, mart).versions[0]
@@ -117,7 +117,3 @@ def alert_held(connection: Connection, asset_key: str, mart: str, reason: str, *
         remedy=f"Mend the cause, then: lakehouse rollback {mart} --release && lakehouse run --select {asset_key}",
         run_id=run_id,
     )
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]

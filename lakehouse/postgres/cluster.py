@@ -16,6 +16,7 @@ from lakehouse.postgres import passfile
 from lakehouse.postgres.binaries import EXTERNAL_REMEDY, MAJOR
 from lakehouse.postgres.home import Home
 from lakehouse.postgres.service_user import run_as
+from lakehouse.sql import literal
 
 STATE_DATABASE = "lakehouse_state"
 MARTS_DATABASE = "lakehouse"
@@ -129,9 +130,6 @@ FEW_ITERATIONS = "scram_iterations=1"
 
 
 def _passwords(passwords: dict[str, str]) -> str:
-    def literal(text: str) -> str:
-        return "'" + text.replace("'", "''") + "'"
-
     return "".join(f"ALTER ROLE {role} PASSWORD {literal(passwords[role])};\n\n" for role in passfile.LOGINS)
 
 

@@ -82,10 +82,3 @@ def end_sessions(leaders: Sequence[int], within: float) -> None:
         time.sleep(POLL_SECONDS)
     for leader in leaders:
         signal_all(session(leader), signal.SIGKILL)
-
-
-def start_time(pid: int) -> str | None:
-    """When a process began, in kernel ticks since boot; with the boot id it names the process for good."""
-    with contextlib.suppress(OSError, IndexError):
-        return Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()[19]
-    return None

@@ -17,8 +17,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from lakehouse.errors import LakehouseError
+from lakehouse.kernel import start_time
 from lakehouse.postgres import embedded, server
-from lakehouse.services import child
 from lakehouse.settings import Settings
 
 LOOK_SECONDS = 15.0
@@ -69,7 +69,7 @@ class PostgresGuard:
             "name": "postgres",
             "state": "up" if self.works else "starting",
             "pid": self._pid,
-            "began": child.start_time(self._pid) if self._pid else None,
+            "began": start_time(self._pid) if self._pid else None,
             "since": self._since.isoformat(timespec="seconds"),
             "restarts": self._restarts,
         }

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from lakehouse.errors import BusyError
+from lakehouse.kernel import boot_id, start_time
 from lakehouse.services import child
 from lakehouse.settings import Settings
 
@@ -68,7 +69,7 @@ def write(settings: Settings, services: Sequence[dict[str, Any]]) -> None:
     """
     path = _file(settings)
     fresh = path.with_suffix(".new")
-    record = {"boot": _boot(), "supervisor": os.getpid(), "services": list(services)}
+    record = {"boot": boot_id(), "supervisor": os.getpid(), "services": list(services)}
     fresh.write_text(json.dumps(record, indent=1), encoding="utf-8")
     fresh.replace(path)
 
@@ -91,7 +92,7 @@ def end_leftovers(settings: Settings) -> list[str]:
         The names of the services that had processes left.
     """
     stored = _stored(settings)
-    if stored["boot"] != _boot():
+    if stored["boot"] != boot_id():
         return []
     left = {
         item["name"]: item["pid"]
@@ -105,8 +106,8 @@ def end_leftovers(settings: Settings) -> list[str]:
 
 def _is_ours(settings: Settings, leader: int, began: str | None) -> bool:
     """Whether a session is still the recorded one: its leader is, or its members have our home in their environment."""
-    if child.start_time(leader) is not None:
-        return child.start_time(leader) == began
+    if start_time(leader) is not None:
+        return start_time(leader) == began
     mine = f"DAGSTER_HOME={settings.dagster_home}".encode()
     for pid in child.session(leader):
         with contextlib.suppress(OSError):
@@ -121,10 +122,6 @@ def _stored(settings: Settings) -> dict[str, Any]:
         return {"boot": found["boot"], "supervisor": found["supervisor"], "services": list(found["services"])}
     except (OSError, ValueError, KeyError, TypeError):
         return {"boot": None, "supervisor": None, "services": []}
-
-
-def _boot() -> str:
-    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 
 def _lock(settings: Settings) -> Path:

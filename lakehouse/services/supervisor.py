@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from lakehouse.errors import LakehouseError
+from lakehouse.kernel import start_time
 from lakehouse.services import child, logs
 from lakehouse.services.house import House
 from lakehouse.services.processes import Service
@@ -124,7 +125,7 @@ class Supervisor:
                 "name": name,
                 "state": seat.state,
                 "pid": seat.process.pid if seat.process else None,
-                "began": child.start_time(seat.process.pid) if seat.process else None,
+                "began": start_time(seat.process.pid) if seat.process else None,
                 "since": seat.since.isoformat(timespec="seconds") if seat.since else None,
                 "restarts": max(seat.starts - 1, 0),
             }

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from lakehouse.errors import DataError
+from lakehouse.errors import DataError, first_line
 from lineage.trace.expressions import (
     META_COLUMNS,
     Names,
@@ -54,7 +54,7 @@ def read(sql: str, schemas: Schemas, *, incremental: bool = False) -> list[Branc
     try:
         tree = parse_one(sql, dialect="duckdb")
     except SqlglotError as error:
-        raise DataError(f"This SQL cannot be read: {str(error).splitlines()[0]}", remedy=_REPORT) from error
+        raise DataError(f"This SQL cannot be read: {first_line(error)}", remedy=_REPORT) from error
     if not isinstance(tree, exp.Query):
         raise DataError(f"This SQL is not a query: {text(tree)[:200]}", remedy=_REPORT)
     return _Reader(schemas, incremental).query(tree, {})

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from lakehouse.sql import identifier
 from lineage.trace.expressions import leaves_of
 from lineage.trace.reach import Reach, unnests
 from lineage.trace.values import Relation
@@ -25,8 +26,8 @@ NUMBER = "__trace_row"
 def quoted(name: Relation | str) -> str:
     """An identifier, or a relation's two, for SQL."""
     if isinstance(name, Relation):
-        return f"{quoted(name.schema)}.{quoted(name.name)}"
-    return '"' + name.replace('"', '""') + '"'
+        return identifier(name.schema, name.name)
+    return identifier(name)
 
 
 def rows_sql(source: str, reaches: Sequence[Reach], demand: str, literals: Mapping[str, Sequence[Any]]) -> str:

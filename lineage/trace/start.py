@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lakehouse.errors import ConfigError, DataError
+from lakehouse.errors import ConfigError, DataError, first_line
 from lineage.trace.models import Model
 from lineage.trace.rows import quoted
 
@@ -67,7 +67,7 @@ class MartTable(Table):
                 cursor.execute(query.replace("%", "%%").replace("?", "%s"), tuple(values))
                 return cursor.fetchall()
         except psycopg2.DataError as error:
-            raise ValueError(str(error).splitlines()[0]) from error
+            raise ValueError(first_line(error)) from error
 
 
 class WarehouseTable(Table):
@@ -90,7 +90,7 @@ class WarehouseTable(Table):
         try:
             return self._connection.execute(query, list(values)).fetchall()
         except duckdb.ConversionException as error:
-            raise ValueError(str(error).splitlines()[0]) from error
+            raise ValueError(first_line(error)) from error
 
 
 @dataclass(frozen=True)

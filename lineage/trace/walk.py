@@ -12,6 +12,7 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from lakehouse.sql import literal
 from lineage.trace.branches import FILES, read
 from lineage.trace.expressions import text
 from lineage.trace.files import RawFiles
@@ -265,7 +266,7 @@ class _Demand:
 
 def _literal(value: Any) -> str:
     if isinstance(value, str):
-        return "'" + value.replace("'", "''") + "'"
+        return literal(value)
     return "null" if value is None else str(value)
 
 

@@ -9,6 +9,7 @@ from dagster import TableColumn, TableSchema
 from lakehouse.dbt.runner import NodeOutcome
 from lakehouse.postgres.connect import connect_marts
 from lakehouse.settings import Settings
+from lakehouse.sql import literal
 from orchestration import names
 from orchestration.assets.dbt_graph import Model
 
@@ -153,8 +154,7 @@ def failing_rows(settings: Settings, target: str, outcomes: Sequence[NodeOutcome
     examples: dict[str, list[dict[str, Any]]] = {}
     with open_duckdb(settings, settings.warehouse, read_only=True) as warehouse:
         if target == "postgres":
-            dsn = marts_dsn(settings).replace("'", "''")
-            warehouse.execute(f"attach '{dsn}' as marts (type postgres, read_only)")
+            warehouse.execute(f"attach {literal(marts_dsn(settings))} as marts (type postgres, read_only)")
         for item in failed:
             result = warehouse.execute(f"select * from ({item.compiled_code}) limit {MAX_EXAMPLES}")
             columns = [column[0] for column in result.description]

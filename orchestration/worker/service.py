@@ -18,6 +18,7 @@ from ingestion.declarations import DropZoneSource
 from ingestion.watch.bell import Bell
 from lakehouse import postgres
 from lakehouse.code_version import code_version
+from lakehouse.errors import first_line
 from lakehouse.failures import meaning
 from lakehouse.settings import Settings
 from orchestration.arrivals import Arrival, arrival
@@ -183,7 +184,7 @@ class Worker:
         self._told[found.source] = reason
 
     def _in_trouble(self, error: Exception, pause: float) -> None:
-        text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        text = first_line(error)
         if self._heart.beat.state != "troubled":
             self._say(f"Cannot work now, trying again until it is possible: {text}")
             # A server that is away needs no stack trace; what nobody has foreseen does.

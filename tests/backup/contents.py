@@ -6,11 +6,11 @@ import contextlib
 import math
 from typing import Any
 
-from lakehouse.backup.client import quoted
 from lakehouse.backup.dump import RELATIONS
 from lakehouse.duckdb.connect import connect as open_duckdb
 from lakehouse.postgres import connect
 from lakehouse.settings import Settings
+from lakehouse.sql import identifier
 
 OBJECTS = """
     SELECT format('%%s %%I.%%I', CASE relkind WHEN 'v' THEN 'view' ELSE 'table' END, nspname, relname),
@@ -100,7 +100,7 @@ def ledger(settings: Settings, *, runs: bool) -> dict[str, Any]:
             )
             tables = cursor.fetchall()
         for name in sorted(tables):
-            cursor.execute(f"SELECT to_jsonb(t) FROM {quoted(name)} t")
+            cursor.execute(f"SELECT to_jsonb(t) FROM {identifier(*name)} t")
             rows = [row[0] for row in cursor.fetchall()]
             rows = [row for row in rows if not str(row.get("watermark_column", "")).startswith("_")]
             found[".".join(name)] = sorted(rows, key=repr)

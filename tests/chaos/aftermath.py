@@ -11,10 +11,10 @@ from dagster import DagsterEventType, DagsterInstance, DagsterRun, DagsterRunSta
 from victims import processes_of
 
 from lakehouse.failures import meaning_of_text
+from lakehouse.kernel import start_time
 from lakehouse.postgres.connect import marts_url
 from orchestration import reaper
 from orchestration.instance import prepare_home
-from orchestration.processes import start_time
 from orchestration.worker import ending
 
 REASONS = (

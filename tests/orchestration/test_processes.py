@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from orchestration.processes import host_of, is_gone, start_time, this_process
+from lakehouse.kernel import start_time
+from orchestration.processes import host_of, is_gone, this_process
 
 
 def _identity(**changes: str) -> str:

@@ -11,9 +11,10 @@ from dagster import DagsterInstance, DagsterRunStatus
 from idle_runs import idle
 
 from lakehouse import heartbeats
+from lakehouse.kernel import start_time
 from orchestration import names, reaper
 from orchestration.heartbeat import beating
-from orchestration.processes import start_time, this_process
+from orchestration.processes import this_process
 
 
 @pytest.fixture

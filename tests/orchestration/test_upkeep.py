@@ -13,7 +13,8 @@ from dagster import AssetKey, DagsterInstance, DagsterRunStatus, asset, build_se
 from idle_runs import idle
 
 from lakehouse import heartbeats, workers
-from orchestration.processes import start_time, this_process
+from lakehouse.kernel import start_time
+from orchestration.processes import this_process
 from orchestration.retention import forget_old_runs
 from orchestration.sensors import RETENTION_SECONDS, upkeep_sensor, watched_by_worker
 
