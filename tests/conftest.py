@@ -7,9 +7,15 @@ import random
 from collections.abc import Callable, Iterator
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 from platforms import Platform, a_platform
 
 SEED = "LAKEHOUSE_TEST_CHAOS_SEED"
+
+# How long an example takes says something of the machine, not of the code.
+hypothesis_settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("suite")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -19,7 +19,7 @@ from lakehouse.postgres.connect import marts_url
 SPAN_SECONDS = {"terminal": 6.0, "page": 6.0, "dropped file": 5.0}
 """A kill comes at a random moment of this many seconds after the start: start-up, every step, and the end."""
 NOT_THERE = (psycopg2.OperationalError, psycopg2.errors.UndefinedTable)
-BY_ITSELF_SECONDS = 120.0
+BY_ITSELF_SECONDS = 300.0
 """A run of a process that is gone is failed within 30 s, and started again; on a busy machine that takes a while."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 
 import pytest
 from figures import SMALL
@@ -13,7 +14,7 @@ from benchmarks.processes import BenchmarkError
 from benchmarks.up import Up, an_up
 from lakehouse.duckdb.lock import exclusive
 
-pytestmark = [pytest.mark.prove, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.prove, pytest.mark.timeout(1500)]
 
 SELECTOR = '{repositoryLocationName: "lakehouse", repositoryName: "__repository__", jobName: "nightly_pipeline"}'
 LAUNCH = f"mutation {{ launchRun(executionParams: {{selector: {SELECTOR}, runConfigData: {{}}}}) {{ " + (
@@ -48,39 +49,43 @@ def _status(up: Up, run_id: str) -> str:
 
 
 def test_a_changed_model_is_on_the_page_when_the_run_that_goes_on_has_ended(up):
-    assert "CHANGED" not in _described(up)
+    word = f"CHANGED {time.time_ns()}"  # another one where this is tried again
     former = up.services()["code server"]["pid"]
+    said = up.output.read_text().count(ANEW)
     with exclusive(up.settings.warehouse, "a test", timeout=60):
         launched = up.ask(LAUNCH)["launchRun"]
         assert launched["__typename"] == "LaunchRunSuccess", launched
         run_id = launched["run"]["runId"]
-        up.until("the run is under way", lambda: _status(up, run_id) == "STARTED", seconds=60)
+        up.until("the run is under way", lambda: _status(up, run_id) == "STARTED", seconds=240)
         model = up.checkout / "dbt_project/models/marts/bioreactor/mart_bioreactor_overview.yml"
-        model.write_text(model.read_text().replace("Everything a dashboard", "CHANGED: Everything a dashboard", 1))
+        model.write_text(model.read_text().replace("Everything a dashboard", f"{word}: Everything a dashboard", 1))
         with pytest.raises(BenchmarkError, match="it is started anew: not within 25 s"):
-            up.until("it is started anew", lambda: ANEW in up.output.read_text(), seconds=25)
+            up.until("it is started anew", lambda: up.output.read_text().count(ANEW) > said, seconds=25)
         assert (_status(up, run_id), up.services()["code server"]["pid"]) == ("STARTED", former)
-    up.until("the run has ended", lambda: _status(up, run_id) in {"SUCCESS", "FAILURE", "CANCELED"}, seconds=90)
+    up.until("the run has ended", lambda: _status(up, run_id) in {"SUCCESS", "FAILURE", "CANCELED"}, seconds=240)
     assert _status(up, run_id) == "SUCCESS"
-    up.until("the page has the new description", lambda: "CHANGED" in _described(up), seconds=60)
-    assert up.output.read_text().count(ANEW) == 1
+    up.until("the page has the new description", lambda: word in _described(up), seconds=240)
+    assert up.output.read_text().count(ANEW) == said + 1
     assert up.services()["code server"]["pid"] != former
 
 
 def test_broken_code_is_told_on_the_page_by_one_process_until_it_is_mended(up):
     jobs = up.checkout / "orchestration/jobs.py"
     good = jobs.read_text()
+    said = up.output.read_text().count(ANEW)
     jobs.write_text(good + "\nnot_defined_anywhere\n")
 
     def trouble() -> str:
         found = up.ask(TROUBLE).get("workspaceLocationEntryOrError", {}).get("locationOrLoadError") or {}
         return " ".join([found.get("message", ""), *(item["error"]["message"] for item in found.get("errorChain", []))])
 
-    up.until("the page tells what is wrong", lambda: "not_defined_anywhere" in trouble(), seconds=60)
-    up.until("the code server works", lambda: up.services()["code server"]["state"] == "up", seconds=30)
-    broken = up.services()["code server"]["pid"]
-    with pytest.raises(BenchmarkError, match="it is another process: not within 25 s"):
-        up.until("it is another process", lambda: up.services()["code server"]["pid"] != broken, seconds=25)
-    jobs.write_text(good)
-    up.until("the pages list the assets", up.pages_answer, seconds=60)
-    assert up.output.read_text().count(ANEW) == 3
+    try:
+        up.until("the page tells what is wrong", lambda: "not_defined_anywhere" in trouble(), seconds=240)
+        up.until("the code server works", lambda: up.services()["code server"]["state"] == "up", seconds=240)
+        broken = up.services()["code server"]["pid"]
+        with pytest.raises(BenchmarkError, match="it is another process: not within 25 s"):
+            up.until("it is another process", lambda: up.services()["code server"]["pid"] != broken, seconds=25)
+    finally:
+        jobs.write_text(good)
+    up.until("the pages list the assets", up.pages_answer, seconds=240)
+    assert up.output.read_text().count(ANEW) == said + 2

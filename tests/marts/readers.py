@@ -87,9 +87,11 @@ def read(url: str, table: str, rows: int, stop: Event, results: Any) -> None:
     latest = 0
     next_aggregate = time.monotonic() + AGGREGATE_SECONDS * (seen.process % 7) / 7
     parent = multiprocessing.parent_process()
-    while not stop.is_set() and parent is not None and parent.is_alive():
+    last = False  # told to stop it asks once more: what was published before is what it must see
+    while not last and parent is not None and parent.is_alive():
+        last = stop.is_set()
         began = time.monotonic()
-        if began >= next_aggregate:
+        if began >= next_aggregate and not last:
             next_aggregate = began + AGGREGATE_SECONDS
             try:
                 cursor.execute(AGGREGATE.format(table=table))

@@ -41,7 +41,7 @@ SURVIVORS = (
 
 
 @pytest.mark.prove
-@pytest.mark.timeout(1500)
+@pytest.mark.timeout(5400)
 @pytest.mark.flaky(reruns=0)  # a gap that shows once in a thousand polls is a gap
 def test_readers_notice_nothing_of_rebuilds_upserts_failures_and_kills(
     project: MartProject, measured: Callable[[str], None]

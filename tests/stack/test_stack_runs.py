@@ -29,7 +29,7 @@ from platforms import CLI
 
 from lakehouse.production import env_file
 
-pytestmark = [pytest.mark.prove, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.prove, pytest.mark.timeout(1200)]
 
 BATCHES = 3
 LINEAGE_KEY = "a-key-of-the-lineage-server"

@@ -9,12 +9,12 @@ from working import drop, until, working
 
 ROUNDS, BATCH, WARM = 50, 200, 10
 FILES = ROUNDS * BATCH
-ALLOWED_MB_PER_1000_FILES = 3.0
-"""Measured: see docs/operations/worker.md. A leak of a kilobyte per event would be 25 MB per 1,000 files."""
+ALLOWED_MB_PER_1000_FILES = 8.0
+"""Measured: 0.6 to 1.5, in steps of what the allocator takes at once. A leak of a kilobyte per event would be 25."""
 
 
 @pytest.mark.prove
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(2700)
 @pytest.mark.flaky(reruns=0)
 def test_memory_is_flat_over_ten_thousand_files(platform, measured):
     # The same two hundred batches arrive again and again with other content: what is known stays as large as it is, so
@@ -28,7 +28,7 @@ def test_memory_is_flat_over_ten_thousand_files(platform, measured):
             for path in staged:
                 path.rename(worker.platform.drop_zone / path.name)
             taken = (number + 1) * BATCH
-            until(lambda taken=taken: _rest(worker.beat()) == (taken, 0), 120, f"{taken} files taken")
+            until(lambda taken=taken: _rest(worker.beat()) == (taken, 0), 400, f"{taken} files taken")
             sizes.append(worker.resident_mb())
             print(len(sizes), worker.beat(), f"{sizes[-1]:.0f} MB", flush=True)
         runs = worker.beat()[1]

@@ -276,7 +276,7 @@ def test_threads_share_the_server(prepared):
     assert not server.alive(homes.locate(prepared))
 
 
-def test_a_warm_start_and_a_join_are_quick(prepared):
+def test_a_join_costs_a_fraction_of_a_warm_start(prepared):
     with embedded.running(prepared):
         pass
     started, joined = [], []
@@ -287,8 +287,7 @@ def test_a_warm_start_and_a_join_are_quick(prepared):
             began = time.perf_counter()
             with embedded.running(prepared):
                 joined.append(time.perf_counter() - began)
-    assert min(started) < 0.8
-    assert min(joined) < 0.1
+    assert min(joined) < min(started) / 5  # measured: 28 ms and 0.6 ms
 
 
 def test_passwords_never_appear_in_the_log_or_the_urls(settings):

@@ -118,7 +118,7 @@ def test_the_measurement_tells_the_backlog_and_is_the_drainers_sign_of_life(outb
     with pytest.raises(UnavailableError, match="never said anything"):
         probes.lineage(settings, os.getpid() + 1)
     ask(outbox, "update data_platform.platform_health_metrics set measured_at = now() - interval '10 minutes'")
-    with pytest.raises(UnavailableError, match="last heard of 600 s ago"):
+    with pytest.raises(UnavailableError, match=r"last heard of 6\d\d s ago"):
         probes.lineage(settings)
 
 

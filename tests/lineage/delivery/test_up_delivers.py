@@ -8,21 +8,31 @@ import signal
 from pathlib import Path
 
 import pytest
-from obedient_server import obedient
+from obedient_server import Obedient, obedient
 from sample_events import run_of
 
 from benchmarks.up import Up, an_up
 from lakehouse.postgres.connect import connect, state_url
-from lineage import outbox
+from lineage import backlog, outbox
 
 pytestmark = [pytest.mark.prove, pytest.mark.timeout(600)]
-MEMORY_LIMIT_MB = 45
-"""What the process costs beyond what it shares with others (PSS)."""
+MEMORY_LIMIT_MB = 60
+"""What the process costs beyond what it shares with others (PSS); measured 29, and 40 more with openlineage-python."""
 
 
 def _put(up: Up, run: str) -> None:
     with contextlib.closing(connect(state_url(up.settings), what="state database")) as connection:
         outbox.put(connection, run_of(run), run_id=run)
+
+
+def _waiting(up: Up) -> int:
+    with contextlib.closing(connect(state_url(up.settings), what="state database")) as connection:
+        return backlog.standing(connection).pending
+
+
+def _first(server: Obedient, run: str) -> list[str]:
+    """Keys of a run's events as they came for the first time: what is in doubt is sent again."""
+    return [key for key in dict.fromkeys(server.keys) if key.startswith(f"{run}/")]
 
 
 def _memory(pid: int) -> float:
@@ -41,10 +51,12 @@ def test_events_are_delivered_by_a_service_that_is_light_and_comes_back_when_kil
         memory = _memory(former)
         print(f"the drainer takes {memory:.0f} MB (PSS)")
         assert memory < MEMORY_LIMIT_MB
+        up.until("and their delivery is noted", lambda: not _waiting(up), seconds=60)
         os.kill(former, signal.SIGKILL)
         _put(up, "run-2")
-        up.until("they are again", lambda: server.keys[6:] == [item.key for item in run_of("run-2")], seconds=90)
-        up.until("everything works again", up.all_up, seconds=90)
+        wanted = [item.key for item in run_of("run-2")]
+        up.until("they are again", lambda: _first(server, "run-2") == wanted, seconds=180)
+        up.until("everything works again", up.all_up, seconds=180)
         assert up.services()["lineage"]["pid"] != former
         assert "lineage works again after" in up.output.read_text()
         up.stop()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import psycopg2
 import pytest
@@ -232,8 +232,10 @@ def test_the_sync_sensor_tells_once_a_day_of_the_same_declarations(bench):
     def tick() -> str:
         return sensor(build_sensor_context(instance=bench.instance)).skip_message
 
+    day = datetime.now(UTC).date()
     new = int(tick().split()[0])
     jobs = {row[0] for row in bench.ask("select job from data_platform.lineage_outbox where order_key = 'sync'")}
     assert {"lakehouse.dim_batch", "exposure.bioreactor_overview"} <= jobs, "what never ran is declared"
     assert new == bench.ask("select count(*) from data_platform.lineage_outbox")[0][0]
-    assert tick() == "0 new metadata event(s)."
+    again = tick()
+    assert again == "0 new metadata event(s)." or datetime.now(UTC).date() != day
