@@ -15,6 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from connections import Watched
 from platforms import CLI, ROOT, Platform
 from psycopg2.extensions import connection
 
@@ -78,18 +79,24 @@ class Working:
     Args:
         platform: where it works.
         root: the checkout it runs from, another one than this where its code is to change.
+        watched: what writes down its connections.
+        further: variables of its environment.
     """
 
-    def __init__(self, platform: Platform, root: Path = ROOT) -> None:
+    def __init__(self, platform: Platform, root: Path = ROOT, watched: Watched | None = None, **further: str) -> None:
         self.platform = platform
         self.settings = platform.settings
         platform.home.mkdir(parents=True, exist_ok=True)
         self.log = platform.home.parent / "worker.txt"
         command = [str(CLI), "worker"] if root == ROOT else [sys.executable, "-m", "lakehouse.cli.main", "worker"]
+        path = str(root)
+        if watched is not None:
+            command, further = [*watched.command, *command], {**watched.variables, **further}
+            path = os.pathsep.join([path, watched.variables["PYTHONPATH"]])
         with self.log.open("w") as output:
             self.process = subprocess.Popen(
                 command,
-                env={**platform.environment, "PYTHONPATH": str(root)},
+                env={**platform.environment, **further, "PYTHONPATH": path},
                 cwd=root,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -163,10 +170,10 @@ class Working:
 
 
 @contextlib.contextmanager
-def working(platform: Platform, root: Path = ROOT) -> Iterator[Working]:
+def working(platform: Platform, root: Path = ROOT, watched: Watched | None = None, **further: str) -> Iterator[Working]:
     """A worker for the length of the block; nothing of it is left behind."""
     with ready(platform.settings):  # so that Postgres can be asked when the worker has gone
-        found = Working(platform, root)
+        found = Working(platform, root, watched, **further)
         try:
             yield found
         finally:
