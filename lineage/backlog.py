@@ -11,6 +11,7 @@ import socket
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from lakehouse import alerts, health
 from lineage import openlineage_config
@@ -196,21 +197,56 @@ def alert(connection: Connection, settings: Settings) -> None:
     _write(connection, found, {BACKLOG: [OUTBOX], DEAD_LETTERS: None})
 
 
-def alert_refused(connection: Connection, target: Target, why: str | None) -> None:
-    """Raise, or close where ``why`` is None, that the server takes no events until a setting is changed."""
-    found = []
-    if why is not None:
-        found.append(
-            alerts.Alert(
-                "error",
-                REFUSED,
-                str(target),
-                f"The lineage server {target} takes no events from us: {why}",
-                "Correct OPENLINEAGE_URL, OPENLINEAGE_ENDPOINT, OPENLINEAGE_API_KEY or openlineage.yml, then restart. "
-                "Nothing is lost.",
-            )
+@dataclass(frozen=True)
+class Identity:
+    """Which drainer it is, for people and for other drainers.
+
+    Attributes:
+        id: of its own; not the process's, which is reused.
+        began: when, by the database's clock.
+        host, pid: where it runs.
+    """
+
+    id: str
+    began: datetime
+    host: str
+    pid: int
+
+    @classmethod
+    def here(cls, connection: Connection) -> Identity:
+        """One that begins now, in this process."""
+        with connection, connection.cursor() as cursor:
+            cursor.execute("select clock_timestamp()")
+            (now,) = cursor.fetchone() or (None,)
+        return cls(uuid4().hex, now, socket.gethostname(), os.getpid())
+
+
+def alert_refused(connection: Connection, target: Target, drainer: Identity, why: str) -> None:
+    """Raise that the server takes no events from this drainer until a setting is changed."""
+    found = alerts.Alert(
+        "error",
+        REFUSED,
+        f"{target} from {drainer.host}",
+        f"The lineage server {target} takes no events from the drainer on {drainer.host}"
+        f" (process {drainer.pid}): {why}",
+        "Correct OPENLINEAGE_URL, OPENLINEAGE_ENDPOINT, OPENLINEAGE_API_KEY or openlineage.yml there, then restart it. "
+        "Nothing is lost.",
+        details={"drainer": drainer.id, "host": drainer.host, "pid": drainer.pid},
+    )
+    _write(connection, [found], {})
+
+
+def taken(connection: Connection, drainer: Identity) -> None:
+    """The server takes events from this drainer: close what it raised, and what was raised before it began.
+
+    What another one raised since stays: that one has other settings, and would raise it again and again.
+    """
+    with connection, connection.cursor() as cursor:
+        cursor.execute(
+            "update data_platform.alert_history set resolved_at = now() where resolved_at is null and kind = %s"
+            " and (details->>'drainer' = %s or raised_at < %s)",
+            (REFUSED, drainer.id, drainer.began),
         )
-    _write(connection, found, {REFUSED: None})
 
 
 def _write(connection: Connection, found: list[alerts.Alert], kinds: dict[str, list[str] | None]) -> None:

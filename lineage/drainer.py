@@ -289,6 +289,7 @@ class Drainer:
             self._told = False
         if answer.outcome is Outcome.REFUSED:
             return self._bury(item, answer, answered=True)
+        self.news = self.news or not self.done.delivered  # the server takes events from us: an alert may be over
         self.done.delivered += 1
         self._jobs_to_check.add(event.job)
         return Result(order_key, event, answer, "delivered", True)

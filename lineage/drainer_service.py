@@ -44,18 +44,21 @@ class Duties:
         self._settings, self._goal = settings, goal
         self._care_at = self._retention_at = 0.0
         self._last = -CARE_SECONDS
+        self._who: backlog.Identity | None = None
 
     def __call__(self, connection: Connection, drainer: Drainer) -> None:
         """Do what is due."""
         now = time.monotonic()
+        who = self._who = self._who or backlog.Identity.here(connection)
         due = now >= self._care_at
         if due or (drainer.news and (drainer.ending or now >= self._last + NEWS_SECONDS)):
             self._last = now
             drainer.news = False
             last = drainer.outage.last
-            refused = last is not None and last.outcome is Outcome.MISCONFIGURED
-            why = f"{last.status or ''} {last.error}".strip() if refused and last is not None else None
-            backlog.alert_refused(connection, self._goal, why)
+            if last is not None and last.outcome is Outcome.MISCONFIGURED:
+                backlog.alert_refused(connection, self._goal, who, f"{last.status or ''} {last.error}".strip())
+            elif last is None and drainer.done.delivered:  # not before: one that has sent nothing proves nothing
+                backlog.taken(connection, who)
             backlog.alert(connection, self._settings)
         if due:
             self._care_at = now + CARE_SECONDS

@@ -54,6 +54,8 @@ class Obedient(ThreadingHTTPServer):
         self.reply: Callable[[dict[str, Any], int], Reply] = lambda event, arrival: Reply()
         self.arrivals: list[Arrival] = []
         self.at_once = self.most_at_once = 0
+        self.key = ""
+        """Demanded where it is set; whoever does not bring it is answered with 401 and not remembered."""
         self.lock = threading.Lock()
 
     @property
@@ -75,6 +77,11 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         if self.headers.get("Content-Encoding") == "gzip":
             body = gzip.decompress(body)
+        if self.server.key and self.headers.get("Authorization") != f"Bearer {self.server.key}":
+            self.send_response(401)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         event = json.loads(body)
         with self.server.lock:
             before = sum(1 for arrival in self.server.arrivals if arrival.event.get("key") == event.get("key"))

@@ -48,12 +48,12 @@ def server():
 
 @pytest.fixture
 def drain(delivery_server, server):
-    """Make a drainer of the test's server; keyword arguments are settings."""
+    """Make a drainer of the test's server; ``key`` is its key, other keyword arguments are settings."""
     made = []
 
-    def make(**changes):
+    def make(key="", **changes):
         settings = delivery_server.settings.model_copy(update=HASTE | changes)
-        goal = target({"OPENLINEAGE_URL": server.url})
+        goal = target({"OPENLINEAGE_URL": server.url, "OPENLINEAGE_API_KEY": key})
         transport = open_transport(goal, clients=settings.lineage_clients, timeout=settings.lineage_timeout_seconds)
         drainer = Drainer(
             lambda: connect(state_url(settings), what="state database"),

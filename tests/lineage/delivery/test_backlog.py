@@ -152,7 +152,7 @@ def test_who_looks_after_the_platform_tells_of_a_backlog_where_a_drainer_has_wor
 
 
 def test_alerts_close_where_the_server_was_given_up(outbox, delivery_server, monkeypatch):
-    backlog.alert_refused(outbox, GOAL, "401 who are you")
+    backlog.alert_refused(outbox, GOAL, backlog.Identity.here(outbox), "401 who are you")
     box.put(outbox, run_of("run-1"), run_id="run-1")
     _set(outbox, "created_at = now() - interval '1 day'")
     backlog.alert(outbox, delivery_server.settings)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import signal
+import socket
 import threading
 import time
 
@@ -14,6 +15,7 @@ from obedient_server import Reply
 from sample_events import ask, event, run_of, statuses
 
 from lakehouse.errors import UnavailableError
+from lineage import drainer_service
 from lineage import outbox as box
 from lineage.drainer_claims import PAGE_EVENTS, Claims
 
@@ -153,12 +155,43 @@ def test_wrong_settings_kill_no_event_and_an_alert_names_the_answer_until_they_a
     thread.start()
     alerts = "select message from data_platform.alert_history where kind = 'lineage_refused' and resolved_at is null"
     ((message,),) = until(lambda: ask(outbox, alerts), 20, "an alert")
-    assert message == f"The lineage server {server.url}/api/v1/lineage takes no events from us: {status} who are you?"
+    assert message == (
+        f"The lineage server {server.url}/api/v1/lineage takes no events from the drainer on {socket.gethostname()}"
+        f" (process {os.getpid()}): {status} who are you?"
+    )
     server.reply = lambda event, arrival: Reply()
     until(lambda: set(statuses(outbox).values()) == {"delivered"}, 20, "delivered")
     until(lambda: not ask(outbox, alerts), 20, "the alert is closed")
     drainer.request_stop()
     thread.join(10)
+
+
+def test_one_of_two_drainers_with_a_wrong_key_is_named_by_one_alert_until_it_has_the_right_one(
+    outbox, server, drain, monkeypatch
+):
+    monkeypatch.setattr(drainer_service, "CARE_SECONDS", 0.05)
+    server.key = "right"
+    refused = "select resolved_at is null, details->>'host' from data_platform.alert_history where kind = %s"
+    right, wrong = drain(key="right"), drain(key="wrong")
+    threads = [threading.Thread(target=drainer.run) for drainer in (right, wrong)]
+    for thread in threads:
+        thread.start()
+    for number in itertools.count():
+        delivered = right.done.delivered
+        box.put(outbox, run_of(f"run-{number}"), run_id=None)
+        if wrong.outage.failures >= 4 and delivered >= 60:
+            break
+        assert number < 500
+        until(lambda before=delivered: right.done.delivered > before, 20, "delivered")
+    assert ask(outbox, refused, "lineage_refused") == [(True, socket.gethostname())], "raised once, and never closed"
+    wrong.request_stop()
+    threads[1].join(10)
+    mended = drain(key="right")
+    right.request_stop()
+    threads[0].join(10)
+    box.put(outbox, run_of("last"), run_id=None)
+    assert mended.run(once=True).delivered > 0
+    assert ask(outbox, refused, "lineage_refused") == [(False, socket.gethostname())]
 
 
 def test_once_ends_with_the_reason_when_the_server_is_away(outbox, server, drain):
