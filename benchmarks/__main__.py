@@ -57,7 +57,7 @@ PURPOSES = {
     "pipeline_20m": "20 million rows, with and without checks, beside the same SQL in bare DuckDB",
     "file_latency": "from a file's drop to the mart under lakehouse up, idle and beside a run over --rows rows",
     "restart_time": "stop and start of everything; each service after kill -9",
-    "idle_cost": "lakehouse up with nothing to do: processor time and memory of each process",
+    "idle_cost": "lakehouse up with nothing to do: processor time and memory of each process, and of a drainer",
     "lineage_cost": "processor time of mapping a run to lineage: small, warm, and over millions of rows",
     "lineage_events": "events made from a run's facts; columns of the models from their SQL",
     "lineage_drain": "10,000 waiting lineage events delivered beside a bare client with as many connections",
@@ -84,7 +84,9 @@ def main() -> int:
         load = os.getloadavg()[0]
         began = time.monotonic()
         try:
-            outcome = MEASURES[name](Options(options.rows, options.history, options.repeat, _teller(name)))
+            outcome = MEASURES[name](
+                Options(options.rows, options.history, options.repeat, options.seconds, _teller(name))
+            )
         except (BenchmarkError, LakehouseError, OSError) as error:
             traceback.print_exc()
             broken.append(f"{name}: {error}")
@@ -116,6 +118,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rows", type=int, default=20_000_000, help="raw rows of pipeline_20m (%(default)s)")
     parser.add_argument("--history", type=int, default=1_000, help="processed files of new_file (%(default)s)")
     parser.add_argument("--repeat", type=int, default=None, help="rounds; default: each measure's own number")
+    parser.add_argument("--seconds", type=float, default=None, help="how long idle_cost looks; less is less exact")
     parser.add_argument("--list", action="store_true", help="name the measures and stop")
     chosen = parser.parse_args()
     if unknown := sorted(set(chosen.names) - set(MEASURES)):

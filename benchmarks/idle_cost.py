@@ -4,6 +4,8 @@ Measured: all processes of one platform, Postgres with all its sessions included
 half a minute after everything works. Processor time, from the kernel, is that of a process and of the children it has
 reaped. Memory is PSS: a page that several processes share is counted once, in parts. RSS, which counts it in each of
 them, is shown beside it.
+
+A second platform has a lineage server set, and so one process more, the drainer: its share is told by itself.
 """
 
 from __future__ import annotations
@@ -11,12 +13,15 @@ from __future__ import annotations
 import os
 import time
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.figures import Figure, Limit, Outcome
+from benchmarks.lineage_server import serving
 from benchmarks.options import Options
 from benchmarks.up import Up, an_up
+from lakehouse.services.processes import LINEAGE
 
 SETTLE_SECONDS = 30
 SECONDS = 90
@@ -36,34 +41,54 @@ class Cost:
 
 
 def measure(options: Options) -> Outcome:
-    """Start, settle, look twice."""
-    with an_up() as up:
-        up.start()
-        up.until("everything works", up.all_up)
-        options.say(f"everything works; settling for {SETTLE_SECONDS} s")
-        time.sleep(SETTLE_SECONDS)
-        costs = idle_costs(up, SECONDS)
-    for name, cost in costs.items():
-        options.say(
-            f"{name:15} {cost.processes:2} processes  {cost.cpu:5.2f} % of a core  {cost.pss:6.0f} MB PSS"
-            f"  {cost.rss:6.0f} MB RSS"
-        )
+    """Start, settle, look twice; then the same with a lineage server set."""
+    costs = _of_a_platform(options)
+    with serving() as url:
+        beside = _of_a_platform(options, server=url)
+    drainer = beside[LINEAGE.name]
     parts = [
         Figure(f"idle: {name}{f' ({cost.processes} processes)' if cost.processes > 1 else ''}", unit, [value])
         for unit, pick in (("%", "cpu"), ("MB", "pss"))
         for name, cost in costs.items()
         for value in [getattr(cost, pick)]
     ]
-    total = {pick: sum(getattr(cost, pick) for cost in costs.values()) for pick in ("cpu", "pss", "rss")}
+    total, with_drainer = _sums(costs), _sums(beside)
     return Outcome(
         [
             *parts,
             Figure("idle: all, CPU of one core", "%", [total["cpu"]], limit=Limit("ours", CPU_LIMIT_PERCENT)),
             Figure("idle: all, memory (PSS)", "MB", [total["pss"]], limit=Limit("ours", MEMORY_LIMIT_MB)),
             Figure("idle: all, memory (RSS)", "MB", [total["rss"]]),
+            Figure("idle, lineage server set: drainer, CPU of one core", "%", [drainer.cpu]),
+            Figure("idle, lineage server set: drainer, memory (PSS)", "MB", [drainer.pss]),
+            Figure("idle, lineage server set: all, CPU of one core", "%", [with_drainer["cpu"]]),
+            Figure("idle, lineage server set: all, memory (PSS)", "MB", [with_drainer["pss"]]),
         ],
-        {"seconds": SECONDS},
+        {"seconds": options.seconds or SECONDS},
     )
+
+
+def _of_a_platform(options: Options, server: str | None = None) -> dict[str, Cost]:
+    """Part → its cost, on a platform of its own, with or without a lineage server set."""
+    seconds = options.seconds or SECONDS
+    with an_up(**({"OPENLINEAGE_URL": server} if server else {})) as up:
+        up.parts += 1 if server else 0  # the drainer
+        up.start()
+        up.until("everything works", up.all_up)
+        settle = min(SETTLE_SECONDS, seconds)
+        options.say(f"everything works{' with a lineage server set' if server else ''}; settling for {settle:g} s")
+        time.sleep(settle)
+        costs = idle_costs(up, seconds)
+    for name, cost in costs.items():
+        options.say(
+            f"{name:15} {cost.processes:2} processes  {cost.cpu:5.2f} % of a core  {cost.pss:6.0f} MB PSS"
+            f"  {cost.rss:6.0f} MB RSS"
+        )
+    return costs
+
+
+def _sums(costs: Mapping[str, Cost]) -> dict[str, float]:
+    return {pick: sum(getattr(cost, pick) for cost in costs.values()) for pick in ("cpu", "pss", "rss")}
 
 
 def idle_costs(up: Up, seconds: float) -> dict[str, Cost]:

@@ -13,12 +13,12 @@ import subprocess
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from benchmarks.figures import Figure, Limit, Outcome
+from benchmarks.lineage_server import serving
 from benchmarks.options import Options
 from benchmarks.places import LAKEHOUSE, PYTHON, Place, a_place
 from benchmarks.processes import ROOT, BenchmarkError
@@ -39,7 +39,7 @@ def measure(options: Options) -> Outcome:
     bare: list[float] = []
     peaks: list[float] = []
     growth: list[float] = []
-    with a_place() as place, _server() as url, tempfile.TemporaryDirectory() as folder:
+    with a_place() as place, serving() as url, tempfile.TemporaryDirectory() as folder:
         bodies = Path(folder) / "bodies.jsonl"
         _fill(place, bodies)
         for number in range(options.repeat or REPEAT):
@@ -143,14 +143,3 @@ def _taken(url: str) -> float:
     if found["count"] < EVENTS:  # the newest run of a job is sent again where an older one came in after it
         raise BenchmarkError(f"{found['count']} events arrived, not {EVENTS}")
     return float(found["seconds"])
-
-
-@contextlib.contextmanager
-def _server() -> Iterator[str]:
-    command = [PYTHON, "-m", "benchmarks.lineage_peer", "serve"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
-        try:
-            port = process.stdout.readline().strip() if process.stdout else ""
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.kill()
