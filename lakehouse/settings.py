@@ -12,7 +12,7 @@ import functools
 import os
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
@@ -376,8 +376,3 @@ INTERNAL_VARIABLES = frozenset(
         "LAKEHOUSE_TEST_OPENLINEAGE_SCHEMAS",
     }
 )
-
-
-def quote_url_part(text: str) -> str:
-    """Percent-encode a user name, password or database for a URL."""
-    return quote(text, safe="")

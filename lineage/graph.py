@@ -6,7 +6,7 @@ What belongs here: the value types and pure look-ups on them. What does not: mak
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
@@ -214,29 +214,3 @@ class Graph:
     def column_targets(self, column: Field) -> tuple[Field, ...]:
         """The columns that are made from a column directly."""
         return tuple(sorted(edge.target for edge in self.columns if edge.source == column))
-
-    def columns_above(self, columns: Iterable[Field]) -> frozenset[Field]:
-        """All columns that some columns come from, through every layer; the columns themselves are left out."""
-        return _closure(columns, _neighbours((edge.target, edge.source) for edge in self.columns))
-
-    def columns_below(self, columns: Iterable[Field]) -> frozenset[Field]:
-        """All columns that come from some columns, through every layer; the columns themselves are left out."""
-        return _closure(columns, _neighbours((edge.source, edge.target) for edge in self.columns))
-
-
-def _neighbours(pairs: Iterable[tuple[Field, Field]]) -> dict[Field, set[Field]]:
-    found: dict[Field, set[Field]] = {}
-    for origin, other in pairs:
-        found.setdefault(origin, set()).add(other)
-    return found
-
-
-def _closure(start: Iterable[Field], neighbours: Mapping[Field, set[Field]]) -> frozenset[Field]:
-    begun = set(start)
-    seen = set(begun)
-    waiting = list(begun)
-    while waiting:
-        for other in neighbours.get(waiting.pop(), set()) - seen:
-            seen.add(other)
-            waiting.append(other)
-    return frozenset(seen - begun)

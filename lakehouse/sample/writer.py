@@ -1,7 +1,7 @@
 """Writes simulated runs as the files a reactor's historian would drop: one Parquet file per batch.
 
 What belongs here: which runs there are, when and on which reactor; streaming their rows into files. What does not: the
-process, the probes, and where files go (:mod:`lakehouse.sample.sinks`).
+process, the probes, and where files go: a lake's own ``write`` takes them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 from lakehouse.errors import ConfigError
 from lakehouse.sample.broken import BROKEN, BROKEN_SCALE, write_broken
 from lakehouse.sample.parameters import COLUMNS, KEY_PREFIX, PARAMETERS
-from lakehouse.sample.sinks import Sink
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,6 +26,8 @@ if TYPE_CHECKING:
     from lakehouse.sample.bioreactor import Floats
     from lakehouse.sample.signals import Faults, Rows, Signals
 
+Sink = Callable[[str, Path], object]
+"""Takes a key (posix path relative to the lake root) and a finished local file, which it may move away."""
 Progress = Callable[[int, int, str], None]
 """Called after each row group with rows written so far, rows expected (about), and the key being written."""
 
@@ -119,7 +120,7 @@ def generate(
     reactors, eight hours apart. One row group is in memory at a time, whatever the size.
 
     Args:
-        sink: takes each finished file (see :mod:`lakehouse.sample.sinks`).
+        sink: takes each finished file, e.g. a lake's ``write``.
         batches: number of runs.
         scale: multiplies the sampling rate; 1 is one reading per probe every five seconds, about 58,000 rows a batch.
         seed: chooses the runs and everything random in them; not negative.

@@ -9,8 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from lakehouse.sample.sinks import into_directory
 from lakehouse.sample.writer import SampleReport, generate
+from lakehouse.storage.local import LocalLake
 
 UNTIL = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -32,4 +32,4 @@ class Sample:
 
 
 def make(root: Path, **arguments: Any) -> Sample:
-    return Sample(root, generate(into_directory(root), **{"until": UNTIL, **arguments}))
+    return Sample(root, generate(LocalLake(root).write, **{"until": UNTIL, **arguments}))

@@ -19,8 +19,8 @@ from sample_maker import UNTIL, Sample, make
 
 from lakehouse.errors import ConfigError
 from lakehouse.sample.parameters import FAST, PARAMETERS
-from lakehouse.sample.sinks import into_directory
 from lakehouse.sample.writer import SampleReport, estimate, generate, schema
+from lakehouse.storage.local import LocalLake
 
 FAST_NAMES = [parameter.name for parameter in FAST]
 
@@ -194,10 +194,10 @@ def test_many_rows_are_written_in_bounded_memory_and_bounded_row_groups(tmp_path
 import json, re, sys
 from datetime import UTC, datetime
 from pathlib import Path
-from lakehouse.sample.sinks import into_directory
 from lakehouse.sample.writer import generate
+from lakehouse.storage.local import LocalLake
 calls = []
-report = generate(into_directory(Path(sys.argv[1])), batches=1, scale=90, until=datetime(2026, 3, 1, tzinfo=UTC),
+report = generate(LocalLake(Path(sys.argv[1])).write, batches=1, scale=90, until=datetime(2026, 3, 1, tzinfo=UTC),
                   late_fraction=0, progress=lambda *step: calls.append(step))
 # ru_maxrss would include what the process that started this one held before it became this one.
 peak = int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024
@@ -249,7 +249,7 @@ def test_any_small_sample_is_readable_and_every_batch_is_there(
 def test_all_wrong_arguments_are_reported_together(tmp_path: Path):
     with pytest.raises(ConfigError) as caught:
         generate(
-            into_directory(tmp_path),
+            LocalLake(tmp_path).write,
             batches=-1,
             scale=0,
             seed=-1,

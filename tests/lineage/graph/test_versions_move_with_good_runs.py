@@ -216,7 +216,7 @@ def test_a_run_tells_how_much_it_wrote_and_the_dataset_shows_the_last_good_one()
     assert seen.datasets[BATCH].volume == Volume(rows=24, bytes=4096, files=1)
 
 
-def test_columns_above_and_below_go_through_every_layer() -> None:
+def test_a_column_is_joined_to_those_of_the_next_layers() -> None:
     seen = graph(
         PRODUCED,
         pair("COMPLETE", "stg", "r2", 5, [RAW], [CONSUMED]),
@@ -229,8 +229,8 @@ def test_columns_above_and_below_go_through_every_layer() -> None:
             [dataset(BATCH, "avg_ph:DOUBLE", columnLineage=comes_from(avg_ph=Field(STAGING, "ph")))],
         ),
     )
-    assert seen.columns_above([Field(BATCH, "avg_ph")]) == {Field(STAGING, "ph"), Field(RAW, "value")}
-    assert seen.columns_below([Field(RAW, "value")]) == {Field(STAGING, "ph"), Field(BATCH, "avg_ph")}
-    assert seen.column_sources(Field(BATCH, "avg_ph")) == (Field(STAGING, "ph"),)
+    raw, staged, batch = Field(RAW, "value"), Field(STAGING, "ph"), Field(BATCH, "avg_ph")
+    assert [seen.column_sources(each) for each in (raw, staged, batch)] == [(), (raw,), (staged,)]
+    assert [seen.column_targets(each) for each in (raw, staged, batch)] == [(staged,), (batch,), ()]
     assert seen.datasets[STAGING].columns == (Column("ph", "DOUBLE"),)
     assert (seen.upstream(BATCH), seen.downstream(RAW)) == ((STAGING,), (STAGING,))

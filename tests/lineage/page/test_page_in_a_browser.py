@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from itertools import combinations
 
+from column_closure import above, below
 from synthetic import synthetic_graph
 
 from lineage.graph import Graph
@@ -113,7 +114,7 @@ def test_a_click_on_a_column_shows_it_through_all_layers(opened):
     page.until("document.querySelector('g.column.chosen')")
     page.drawn()
     here = Field(mart, column)
-    expected = {here, *LARGE.columns_above([here]), *LARGE.columns_below([here])}
+    expected = {here, *above(LARGE, here), *below(LARGE, here)}
     assert len(expected) > 4
     drawn = page.all("g.column", "it.getAttribute('aria-label')")
     assert sorted(drawn) == sorted(f"Column {each.column} of {short_name(each.dataset)}" for each in expected)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from column_closure import above
 from graph_differences import differences
 
 from lineage.graph import ENDED, JobId
@@ -135,8 +136,8 @@ def test_columns_and_types_are_those_of_the_relations(graphs, story):
 @pytest.mark.parametrize("column", sorted(FROM_THE_FILES))
 def test_a_mart_column_leads_back_to_the_columns_of_the_files(graphs, column):
     graph = graphs.first
-    above = graph.columns_above([Field(dataset(graph, "mart_bioreactor_overview"), column)])
-    files = {(short_name(each.dataset), each.column) for each in above if each.dataset.namespace == "file"}
+    found = above(graph, Field(dataset(graph, "mart_bioreactor_overview"), column))
+    files = {(short_name(each.dataset), each.column) for each in found if each.dataset.namespace == "file"}
     assert files == FROM_THE_FILES[column]
 
 
