@@ -22,6 +22,20 @@ NAMED = 5
 """Keys that a message names; more are counted."""
 
 
+def file_lost(source: DropZoneSource, file_key: str, fingerprint: str) -> Alert:
+    """An accepted file has left the drop zone, maybe before it was built, and no copy is kept."""
+    return Alert(
+        "error",
+        FILE_MISSING,
+        file_key,
+        f"{file_key} was accepted by a run that broke off, and is gone from the drop zone; no copy of it is kept,"
+        " so what it holds may be missing in the curated layer.",
+        "Put the file back. LAKEHOUSE_KEEP_RAW_FILES=true keeps copies.",
+        fingerprint,
+        {"source": source.source},
+    )
+
+
 def file_missing(source: DropZoneSource, file_key: str, fingerprint: str) -> Alert:
     """An accepted file has left the drop zone."""
     return Alert(

@@ -30,6 +30,7 @@ class Known:
         batch_key: the row's deterministic key.
         cause: why it is quarantined (a word of :mod:`ingestion.validate`).
         quarantine_key: where the quarantined file was to go.
+        read_from: key of the kept copy that is read instead, see :func:`ingestion.outcome.gone`.
     """
 
     key: str
@@ -40,6 +41,7 @@ class Known:
     batch_key: str
     cause: str | None = None
     quarantine_key: str | None = None
+    read_from: str | None = None
 
 
 @dataclass(frozen=True)

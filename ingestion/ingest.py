@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
@@ -42,6 +42,7 @@ def ingest(
     run_id: str | None = None,
     progress: Progress | None = None,
     wait: bool = True,
+    unfinished: Callable[[], bool] = lambda: False,
 ) -> IngestReport:
     """Bring the ledger up to date with a drop zone.
 
@@ -52,6 +53,7 @@ def ingest(
         run_id: recorded in the ledger; made up if not given.
         progress: called with one line per step and per broken file.
         wait: wait once, for at most the declared settle time, for files that were modified just now.
+        unfinished: asked where accepted files have left: whether a run broke off that may not have built them.
 
     Returns:
         What was done. Its ``failed`` says that more was broken than declared; good files are recorded all the same.
@@ -72,6 +74,7 @@ def ingest(
     try:
         run = Run(settings, declared, lake, state, report, progress or (lambda _: None), datetime.now(UTC))
         with ledger.locked(state, declared, timeout=settings.lock_timeout_seconds, on_wait=run.progress):
+            run.unfinished = unfinished
             run.known = ledger.known(state, declared)
             report.arrival_before = ledger.newest(state, declared)
             found = _look(run, files, wait=wait)
@@ -86,6 +89,7 @@ def ingest(
                 entries=run.entries,
                 gone=left,
                 touched=run.touched,
+                read_from=run.read_from,
                 new_schemas=run.new_schemas,
                 raised=run.raised,
                 resolved=mended(run, found, whole=files is None),

@@ -23,6 +23,16 @@ def key_of(source: DropZoneSource, row: Mapping[str, Any]) -> str:
     return f"{source.kept_folder}/{row['batch_key']}{PurePosixPath(row['file_key']).suffix}"
 
 
+def is_there(lake: Lake, source: DropZoneSource, row: Mapping[str, Any]) -> bool:
+    """Whether the content of a ledger row is kept, and is still what was accepted."""
+    try:
+        item = lake.stat(key_of(source, row))
+        # A copy in the store has an ETag of its own where it was made in parts; nobody rewrites objects in place there.
+        return lake.atomic_arrival or lake.fingerprint(item) == row["fingerprint"]
+    except FileNotFoundError:
+        return False
+
+
 def follow(lake: Lake, source: DropZoneSource, rows: Iterable[Mapping[str, Any]], *, whole: bool) -> None:
     """Keep what these rows gave, and let go of what does not count any more.
 

@@ -7,6 +7,7 @@ What does not: deciding what a row says (:mod:`ingestion.ingest`) or its copy fo
 from __future__ import annotations
 
 import contextlib
+import json
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -85,8 +86,9 @@ def known(connection: Connection, source: DropZoneSource) -> dict[str, Known]:
     rows = _fetch(
         connection,
         "SELECT DISTINCT ON (file_key) file_key, object_version, fingerprint, status, ingestion_id, batch_key,"
-        " facts->>'cause', facts->>'quarantine_key' FROM data_platform.ingestion_runs WHERE source_name = %s"
-        " AND stream = %s AND status IN ('accepted', 'missing', 'quarantined') ORDER BY file_key, ingestion_id DESC",
+        " facts->>'cause', facts->>'quarantine_key', facts->>'read_from' FROM data_platform.ingestion_runs"
+        " WHERE source_name = %s AND stream = %s AND status IN ('accepted', 'missing', 'quarantined')"
+        " ORDER BY file_key, ingestion_id DESC",
         (source.source, source.stream),
     )
     return {row[0]: Known(*row) for row in rows}
@@ -116,6 +118,7 @@ def record(
     entries: Sequence[Entry] = (),
     gone: Sequence[tuple[Known, str]] = (),
     touched: Sequence[tuple[Known, str]] = (),
+    read_from: Sequence[tuple[Known, str | None]] = (),
     new_schemas: Sequence[tuple[dict[str, str], str]] = (),
     raised: Sequence[Alert] = (),
     resolved: Iterable[tuple[str, Sequence[str]]] = (),
@@ -132,6 +135,7 @@ def record(
         entries: file versions looked at.
         gone: accepted files that left the drop zone: the row, and its new status (``missing``, ``superseded``).
         touched: accepted files with the same content and another object version.
+        read_from: accepted files that are read from another key from now on; None: from their own again.
         new_schemas: columns not seen before, and the first file that had them.
         raised: alerts to raise.
         resolved: kinds and subjects of alerts to close.
@@ -152,6 +156,12 @@ def record(
             cursor.execute(
                 "UPDATE data_platform.ingestion_runs SET object_version = %s WHERE ingestion_id = %s",
                 (version, row.ingestion_id),
+            )
+        for row, key in read_from:
+            cursor.execute(
+                "UPDATE data_platform.ingestion_runs SET facts = (facts - 'read_from') || %s::jsonb"
+                " WHERE ingestion_id = %s",
+                (json.dumps({"read_from": key} if key else {}), row.ingestion_id),
             )
         for columns, first_file in new_schemas:
             _insert_schema(cursor, source, columns, first_file)

@@ -46,8 +46,8 @@ def _rows(connection: Connection, source: DropZoneSource) -> list[tuple[Any, ...
     with connection, connection.cursor() as cursor:
         cursor.execute(
             "SELECT file_key, batch_key, fingerprint, ingestion_id, ingested_at AT TIME ZONE 'UTC', row_count,"
-            " batch_ids FROM data_platform.ingestion_runs WHERE source_name = %s AND stream = %s"
-            " AND status = 'accepted' ORDER BY ingestion_id",
+            " batch_ids, coalesce(facts->>'read_from', file_key) FROM data_platform.ingestion_runs"
+            " WHERE source_name = %s AND stream = %s AND status = 'accepted' ORDER BY ingestion_id",
             (source.source, source.stream),
         )
         return cursor.fetchall()
@@ -65,6 +65,7 @@ def _parquet(rows: list[tuple[Any, ...]]) -> bytes:
         pa.field("ingested_at", pa.timestamp("us")),
         pa.field("row_count", pa.int64()),
         pa.field("batch_ids", pa.list_(pa.string())),
+        pa.field("read_key", pa.string()),
     ]
     columns = list(zip(*rows, strict=True)) if rows else [()] * len(fields)
     table = pa.table(

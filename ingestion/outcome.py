@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from ingestion import kept
 from ingestion.alerts import (
     DROP_ZONE_EMPTY,
     FILE_MISSING,
@@ -18,6 +19,7 @@ from ingestion.alerts import (
     FOREIGN_FILES,
     QUARANTINE_THRESHOLD,
     ROWS_REJECTED,
+    file_lost,
     file_missing,
     foreign_files,
 )
@@ -56,20 +58,35 @@ class Run:
     new_schemas: list[tuple[dict[str, str], str]] = field(default_factory=list)
     dismissed: list[str] = field(default_factory=list)
     foreign: list[str] = field(default_factory=list)
+    unfinished: Callable[[], bool] = lambda: False
+    read_from: list[tuple[Known, str | None]] = field(default_factory=list)
 
 
 def gone(run: Run, found: Diff) -> list[tuple[Known, str]]:
-    """Accepted files that left the drop zone: missing, unless the same content came under another name."""
+    """Accepted files that left the drop zone: missing, unless the same content came under another name.
+
+    What a run accepted that then broke off may not have been built. As long as no run has made up for that one, such a
+    file stays accepted and is read from its kept copy.
+    """
     arrived = {entry.fingerprint: entry.file_key for entry in run.entries if entry.status == "accepted"}
     gone = []
+    unfinished = bool(found.missing) and run.unfinished()
     for row in found.missing:
         if new := arrived.get(row.fingerprint):
             run.report.renamed[row.key] = new
             gone.append((row, "superseded"))
             continue
+        ledger_row = {"file_key": row.key, "batch_key": row.batch_key, "fingerprint": row.fingerprint}
+        if unfinished and kept.is_there(run.lake, run.source, ledger_row):
+            run.report.held_over.append(row.key)
+            run.read_from.append((row, kept.key_of(run.source, ledger_row)))
+            run.progress(f"{row.key} left the drop zone before it was built: its kept copy is read")
+            continue
         run.report.missing.append(row.key)
         gone.append((row, "missing"))
-        run.raised.append(file_missing(run.source, row.key, row.fingerprint))
+        run.raised.append((file_lost if unfinished else file_missing)(run.source, row.key, row.fingerprint))
+    held_over = set(run.report.held_over)
+    run.read_from += [(row, None) for row in run.known.values() if row.read_from and row.key not in held_over]
     return gone
 
 
@@ -105,7 +122,7 @@ def judge(run: Run, found: Diff, *, whole: bool) -> None:
                 details={"source": source.source},
             )
         )
-    elif whole and found.empty:
+    elif whole and found.empty and not report.held_over:
         report.status = "empty"
         run.raised.append(
             Alert(
@@ -117,7 +134,7 @@ def judge(run: Run, found: Diff, *, whole: bool) -> None:
                 details={"source": source.source, "path": source.path},
             )
         )
-    elif not (run.entries or run.touched or report.missing or report.renamed):
+    elif not (run.entries or run.touched or report.missing or report.renamed or report.held_over):
         report.status = "unchanged"
 
 

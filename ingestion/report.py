@@ -67,6 +67,8 @@ class IngestReport:
         stuck: keys of known broken files that still lie in the drop zone.
         waiting: files left for the next run, with the reason.
         missing: keys accepted before and gone now.
+        held_over: keys accepted before and gone now, which a run that broke off may not have built: their kept copies
+            are read until a run has.
         renamed: old key → new key of the same content.
         vanished: keys that went away between listing and reading.
         ignored: names that do not match the pattern.
@@ -89,6 +91,7 @@ class IngestReport:
     stuck: list[str] = field(default_factory=list)
     waiting: dict[str, str] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
+    held_over: list[str] = field(default_factory=list)
     renamed: dict[str, str] = field(default_factory=dict)
     vanished: list[str] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
@@ -108,7 +111,7 @@ class IngestReport:
     @property
     def changed_anything(self) -> bool:
         """Whether downstream has something to do."""
-        return bool(self.accepted or self.missing or self.renamed)
+        return bool(self.accepted or self.missing or self.renamed or self.held_over)
 
     def raise_if_failed(self) -> None:
         """Raise what failed.
@@ -147,6 +150,7 @@ class IngestReport:
         ]
         lines += [f"  left for later: {key}: {reason}" for key, reason in self.waiting.items()]
         lines += [f"  missing: {key} was accepted before and is gone; its rows stay" for key in self.missing]
+        lines += [f"  gone before it was built: {key}; its kept copy is read" for key in self.held_over]
         lines += [f"  renamed: {old} is now {new}" for old, new in self.renamed.items()]
         lines += [f"  vanished while being read: {key}" for key in self.vanished]
         lines += [f"  still broken in the drop zone: {key}" for key in self.stuck]

@@ -29,6 +29,7 @@ LEDGER_COLUMNS = (
     Column("ingested_at", "TIMESTAMP", "When the file was accepted, UTC."),
     Column("row_count", "BIGINT", "Rows in the file."),
     Column("batch_ids", "VARCHAR[]", "Batches that the file holds."),
+    Column("read_key", "VARCHAR", "Where its content is read: its key, or that of its kept copy."),
 )
 """Columns of the ledger's copy, as ``ingestion.ledger_export`` writes it (a test compares)."""
 LAKE_MACRO, LEDGER_MACRO = "lake_rows", "ledger"

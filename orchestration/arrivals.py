@@ -90,8 +90,19 @@ def arrival(instance: DagsterInstance, declaration: DropZoneSource, settings: Se
     return Arrival(source, found, {**tags, names.TAG_FILES: str(len(pending))})
 
 
+def unfinished(instance: DagsterInstance, source: str) -> bool:
+    """Whether an outage ended a run that no later one made up for: its files may not have reached the marts."""
+    return _broken(instance, source) is not None
+
+
 def _to_resume(instance: DagsterInstance, source: str) -> DagsterRun | None:
-    """The newest run that an outage ended and that no later one made up for: its files may not have reached the marts.
+    """The run that is to be made up for now; None also while there is a pause after several."""
+    broken = _broken(instance, source)
+    return None if broken is None or broken[1] else broken[0]
+
+
+def _broken(instance: DagsterInstance, source: str) -> tuple[DagsterRun, bool] | None:
+    """The newest run that an outage ended and that no later one made up for, and whether to leave it alone for a while.
 
     A later run of a part, such as one asset from the page, makes up for nothing.
     """
@@ -105,7 +116,7 @@ def _to_resume(instance: DagsterInstance, source: str) -> DagsterRun | None:
             row = own[place : place + MAX_OUTAGES]
             often = len(row) == MAX_OUTAGES and all(failed_of_outage(instance, item.dagster_run) for item in row[1:])
             made_up_for = any(_covers(later.dagster_run, run) for later in own[:place])
-            return None if made_up_for or (often and _recent(record)) else run
+            return None if made_up_for else (run, bool(often and _recent(record)))
         if _is_whole(run):
             return None
     return None

@@ -45,7 +45,7 @@ class Plan:
     lost: list[str] = field(default_factory=list)
 
     @property
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[dict[str, Any]]:
         """All ledger rows."""
         return list(self.facts.files.values()) if self.facts else []
 
@@ -62,14 +62,24 @@ def plan(settings: Settings) -> list[Plan]:
     found = []
     for source in load_all().values():
         made = Plan(source, journal.read(lake, source))
+        _gone_unbuilt(made.rows)
         for row in made.rows:
             if row["status"] == "missing":
-                if _content_is_there(lake, source, row):
+                if kept.is_there(lake, source, row):
                     made.available.append(row)
                 else:
                     made.lost.append(row["file_key"])
         found.append(made)
     return found
+
+
+def _gone_unbuilt(rows: Sequence[dict[str, Any]]) -> None:
+    """A file that left before it was built has left, whatever the ledger was still waiting for."""
+    newest = max((int(row["ingestion_id"]) for row in rows), default=0)
+    for row in rows:
+        if row["status"] == "accepted" and row["facts"].pop("read_from", None):
+            row["status"] = "missing"
+            row["facts"]["gone_after"] = newest
 
 
 def rebuild(
@@ -128,15 +138,6 @@ def rebuild(
             summary = run(settings, select="*", options=RunOptions(), on_note=on_note, on_line=on_line)
             map_here(settings)
             return summary
-
-
-def _content_is_there(lake: Lake, source: DropZoneSource, row: Row) -> bool:
-    try:
-        item = lake.stat(kept.key_of(source, row))
-        # A copy in the store has an ETag of its own where it was made in parts; nobody rewrites objects in place there.
-        return lake.atomic_arrival or lake.fingerprint(item) == row["fingerprint"]
-    except FileNotFoundError:
-        return False
 
 
 def _clear(settings: Settings, on_note: Say) -> None:

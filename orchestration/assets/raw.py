@@ -31,6 +31,7 @@ from lakehouse.postgres.connect import connect_state
 from lakehouse.settings import load_settings
 from lineage.facts import Volume
 from orchestration import names, progress
+from orchestration.arrivals import unfinished
 from orchestration.assets.events import as_metadata, selected_check_events
 from orchestration.heartbeat import HEARTBEAT
 from orchestration.lineage.notes import Note
@@ -95,7 +96,13 @@ def _land(context: AssetExecutionContext, declaration: DropZoneSource, key: Asse
     began, started = time.monotonic(), datetime.now(UTC)
     if RunOptions.from_tags(context.run.tags).accept_stale:
         settings = settings.model_copy(update={"accept_stale": True})
-    report = ingest(settings, declaration, run_id=context.run_id, progress=_both(context))
+    report = ingest(
+        settings,
+        declaration,
+        run_id=context.run_id,
+        progress=_both(context),
+        unfinished=lambda: unfinished(context.instance, declaration.source),
+    )
     seconds = time.monotonic() - began
     # Nothing to judge in an empty drop zone; what was stored about former files stays as it is.
     judged = [] if report.status == "empty" else report.checks

@@ -30,6 +30,7 @@ class Warehouse:
         self.lake = Path(settings.lake_root)
         self.arrivals: dict[str, tuple[int, str]] = {}
         self.arrived = 0
+        self.moved: dict[str, str] = {}
 
     # -- the lake, as ingestion leaves it -------------------------------------------------------------
 
@@ -49,6 +50,12 @@ class Warehouse:
         """Drop (time, batch, equipment, parameter, value, unit) rows in the declared types; times are text."""
         return self.drop(name, readings(rows))
 
+    def move_to_kept(self, key: str) -> None:
+        """Somebody takes a file away before it was built: its kept copy is to be read."""
+        self.moved[key] = f"raw/_kept/bioreactor/[{len(self.moved)}] it's kept.parquet"
+        (self.lake / self.moved[key]).parent.mkdir(parents=True, exist_ok=True)
+        (self.lake / key).rename(self.lake / self.moved[key])
+
     def remove(self, key: str) -> None:
         """Somebody deletes a file: the ledger's copy names it no longer."""
         (self.lake / key).unlink()
@@ -61,7 +68,7 @@ class Warehouse:
 
         rows = []
         for key, (arrival, fingerprint) in sorted(self.arrivals.items(), key=lambda item: item[1]):
-            table = pq.read_table(self.lake / key, columns=["batch_id"])
+            table = pq.read_table(self.lake / self.moved.get(key, key), columns=["batch_id"])
             ids = {value.strip() for value in table["batch_id"].to_pylist() if value and value.strip()}
             moment = dt.datetime(2026, 1, 1) + dt.timedelta(minutes=arrival)
             rows.append((key, f"batch-{arrival}", fingerprint, arrival, moment, table.num_rows, sorted(ids)))
@@ -78,6 +85,9 @@ class Warehouse:
         )
         path = self.lake / "raw/_ledger/bioreactor.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
+        if self.moved:  # else the file is as it was before there was this column
+            rows = [(*row, self.moved.get(row[0], row[0])) for row in rows]
+            schema = schema.append(pa.field("read_key", pa.string()))
         columns = list(zip(*rows, strict=True)) if rows else [()] * len(schema)
         pq.write_table(pa.table(list(map(list, columns)), schema), path)
 

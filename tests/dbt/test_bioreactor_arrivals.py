@@ -100,6 +100,24 @@ def test_deleting_a_file_by_accident_erases_nothing_until_a_full_refresh(warehou
     assert averages(warehouse) == {"B2": 4.0}
 
 
+def test_a_file_that_left_before_it_was_built_is_built_from_its_kept_copy_under_its_own_name(
+    warehouse: Warehouse,
+) -> None:
+    first = warehouse.drop_readings("B1.parquet", rows("B1", 1, 2))
+    second = warehouse.drop_readings("B2.parquet", rows("B2", 4))
+    warehouse.move_to_kept(first)
+    warehouse.build()
+    assert averages(warehouse) == {"B1": 1.5, "B2": 4.0}
+    staged = "select distinct _source_file, _batch_id from staging.stg_bioreactor order by 1"
+    assert warehouse.query(staged) == [(first, "batch-1"), (second, "batch-2")]
+    warehouse.drop_readings("B3.parquet", rows("B3", 9))
+    warehouse.move_to_kept(second)
+    before = physical_rows(warehouse)["curated.dim_batch"]
+    warehouse.build()
+    assert physical_rows(warehouse)["curated.dim_batch"][:2] == before, "what was built is not built again"
+    assert averages(warehouse)["B3"] == 9.0
+
+
 def test_building_step_by_step_equals_building_at_once(warehouse: Warehouse) -> None:
     for number in range(1, 5):
         warehouse.drop_readings(f"B{number}.parquet", rows(f"B{number}", number, number + 1))

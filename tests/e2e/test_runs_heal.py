@@ -62,6 +62,39 @@ def test_a_killed_run_is_failed_by_the_next_one_which_succeeds(platform):
     assert platform.query("select count(*) as n from curated.dim_batch") == [{"n": 6}]
 
 
+def test_what_a_killed_run_had_accepted_is_built_also_where_the_drop_zone_was_emptied_meanwhile(platform):
+    platform.sample(*SMALL)
+    platform.run()
+    before = platform.query("select * from marts.mart_bioreactor_overview order by 1, 2, 3, 4")
+    platform.sample("--batches", "5", "--scale", "0.05", "--seed", "4")
+    holder = hold(platform, 300)
+    victim = subprocess.Popen(
+        [str(CLI), "run"], env=platform.environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    for line in victim.stderr:
+        if "Waiting for the warehouse" in line:
+            break  # the files are accepted, nothing is built of them
+    os.kill(victim.pid, signal.SIGKILL)
+    victim.wait()
+    holder.kill()
+    holder.wait()
+    files = list(platform.drop_zone.glob("*.parquet"))
+    for file in files:
+        file.unlink()
+
+    statuses = platform.status_of(platform.run())
+    assert statuses["mart_bioreactor_overview"] == "built"
+    mart = platform.query("select * from marts.mart_bioreactor_overview order by 1, 2, 3, 4")
+    assert len({row["batch_id"] for row in mart}) == 5 > len({row["batch_id"] for row in before}) == 3
+    assert platform.alerts("file_missing") == []
+
+    statuses = platform.status_of(platform.run())
+    assert statuses.pop("raw_bioreactor_data") == "empty"
+    assert set(statuses.values()) == {"skipped"}
+    assert platform.query("select * from marts.mart_bioreactor_overview order by 1, 2, 3, 4") == mart
+    assert len(platform.alerts("file_missing")) == len(files)
+
+
 def test_a_run_that_waits_for_a_killed_one_goes_on(platform):
     platform.sample(*SMALL)
     holder = hold(platform, 300)

@@ -51,9 +51,10 @@ def test_the_export_names_accepted_files_only_and_is_rewritten_only_on_change(zo
         "ingested_at": 0,
         "row_count": [60],
         "batch_ids": [["B001"]],
+        "read_key": ["raw/bioreactor/B001.parquet"],
     }
     assert [str(kind) for kind in table.schema.types] == [
-        *("string", "string", "string", "int64", "timestamp[us]", "int64", "list<element: string>")
+        *("string", "string", "string", "int64", "timestamp[us]", "int64", "list<element: string>", "string")
     ]
     before = zone.lake.stat("raw/_ledger/bioreactor.parquet").version
     zone.ingest()

@@ -128,3 +128,50 @@ def test_two_runs_at_once_take_turns(zone):
         run.join()
     assert sorted(len(report.accepted) for report in reports) == [0, 0, 20]
     assert zone.rows("SELECT count(*) FROM data_platform.ingestion_runs") == [(20,)]
+
+
+def test_what_a_broken_run_accepted_stays_accepted_until_a_run_has_made_up_for_it(zone):
+    _stays_accepted(zone)
+
+
+def test_what_a_broken_run_accepted_from_s3_stays_accepted_until_a_run_has_made_up_for_it(s3_zone):
+    _stays_accepted(s3_zone)
+
+
+def _stays_accepted(zone) -> None:
+    keys = [zone.drop("A.parquet"), zone.drop("B.parquet")]
+    zone.ingest()
+    for key in keys:
+        zone.lake.delete(key)
+    kept = {item.key for item in zone.lake.list("raw/_kept/bioreactor")}
+
+    report = zone.ingest(unfinished=lambda: True)
+    assert (report.status, report.held_over, report.missing) == ("ok", keys, [])
+    assert zone.ledger() == {"A.parquet": ["accepted"], "B.parquet": ["accepted"]}
+    exported = zone.exported()
+    assert exported["file_key"].to_pylist() == keys
+    assert set(exported["read_key"].to_pylist()) == kept
+    assert zone.open_alerts() == []
+
+    zone.drop("A.parquet")  # it is back
+    report = zone.ingest(unfinished=lambda: True)
+    assert report.held_over == keys[1:]
+    exported = dict(zip(*(zone.exported()[name].to_pylist() for name in ("file_key", "read_key")), strict=True))
+    assert exported[keys[0]] == keys[0]
+    assert exported[keys[1]] in kept
+
+    report = zone.ingest()
+    assert (report.held_over, report.missing) == ([], keys[1:])
+    assert zone.ledger() == {"A.parquet": ["accepted"], "B.parquet": ["missing"]}
+    assert zone.exported()["read_key"].to_pylist() == keys[:1]
+    assert zone.open_alerts() == [("file_missing", keys[1])]
+
+
+def test_what_a_broken_run_accepted_and_nobody_kept_is_an_error_that_says_so(zone):
+    zone.settings = zone.settings.model_copy(update={"keep_raw_files": False})
+    key = zone.drop("A.parquet")
+    zone.ingest()
+    zone.lake.delete(key)
+    assert zone.ingest(unfinished=lambda: True).missing == [key]
+    told = zone.rows("SELECT severity, message FROM data_platform.alert_history WHERE kind = 'file_missing'")
+    assert [(severity, "no copy of it is kept" in message) for severity, message in told] == [("error", True)]

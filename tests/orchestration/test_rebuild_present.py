@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 from lakehouse.settings import Settings
 from lakehouse.storage import open_lake
-from orchestration.rebuild import Plan, _present
+from orchestration.rebuild import Plan, _gone_unbuilt, _present
 
 
 def test_they_go_again_but_for_one_that_somebody_has_dropped_anew(tmp_path):
@@ -21,3 +21,16 @@ def test_they_go_again_but_for_one_that_somebody_has_dropped_anew(tmp_path):
         lake.write("raw/s/two.parquet", b"delivered again")
     assert {item.key: lake.read(item.key) for item in lake.list("raw/s")} == {"raw/s/two.parquet": b"delivered again"}
     assert [lake.read(item.key) for item in lake.list("raw/_kept/s")] == [b"kept", b"kept"]
+
+
+def test_a_file_that_left_before_it_was_built_counts_as_gone_after_everything_that_had_arrived():
+    here = {"status": "accepted", "ingestion_id": 7, "facts": {}}
+    unbuilt = {"status": "accepted", "ingestion_id": 3, "facts": {"read_from": "raw/_kept/s/one.parquet"}}
+    former = {"status": "superseded", "ingestion_id": 2, "facts": {"read_from": "raw/_kept/s/two.parquet"}}
+    rows = [former, unbuilt, here]
+    _gone_unbuilt(rows)
+    assert [(row["status"], row["facts"].get("gone_after")) for row in rows] == [
+        ("superseded", None),
+        ("missing", 7),
+        ("accepted", None),
+    ]

@@ -78,6 +78,9 @@ def test_after_three_deaths_in_a_row_there_is_a_pause(instance):
     assert _resumed(instance) == dead
     _ended(instance, died=True)
     assert _resumed(instance) is None
+    assert arrivals.unfinished(instance, "bioreactor"), "in the pause, too, it is not made up for"
+    _ended(instance, DagsterRunStatus.SUCCESS)
+    assert not arrivals.unfinished(instance, "bioreactor")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@
 {% macro lake_rows(source_name, table_name, files) -%}
     {%- set relation = source(source_name, table_name) -%}
     {%- set node = source_node(source_name, table_name) -%}
-    {%- set uris = lake_uris(files) -%}
+    {%- set moved = moved_files(source_name) -%}
+    {%- set uris = lake_uris(files, moved) -%}
     {%- if not uris -%}
     (
         select
@@ -24,13 +25,15 @@
         where false
     )
     {%- else -%}
-    {%- set key_start = (lake_root() | length) + 2 -%}
+    {%- set read_key = 'substr(lake.filename, ' ~ ((lake_root() | length) + 2) ~ ')' -%}
+    {%- set back = [] -%}
+    {%- for pair in moved -%} {%- do back.append([pair[1], pair[0]]) -%} {%- endfor -%}
     (
         select
             {%- for column in node.columns.values() %}
             lake.{{ adapter.quote(column.name) }},
             {%- endfor %}
-            substr(lake.filename, {{ key_start }}) as _source_file,
+            {{ exchanged(read_key, back) }} as _source_file,
             lake._file_row_number,
             arrived.batch_key as _batch_id,
             arrived.ingested_at as _ingested_at,
@@ -56,7 +59,7 @@
             {%- endfor %}
         ) as lake
         inner join {{ files }} as arrived
-            on arrived.file_key = substr(lake.filename, {{ key_start }})
+            on arrived.file_key = {{ exchanged(read_key, back) }}
     )
     {%- endif -%}
 {%- endmacro %}

@@ -55,6 +55,30 @@
         ~ "null::varchar[] as batch_ids where false)") }}
 {%- endmacro %}
 
+{#
+  Accepted files whose content is not where their key says: they left the drop zone before they were built, and their
+  kept copy is read. Rows of file_key, read_key; none for a ledger that was written before there was such a thing.
+#}
+{% macro moved_files(source_name) -%}
+    {%- if not execute -%} {{ return([]) }} {%- endif -%}
+    {%- set relation = ledger(source_name) -%}
+    {%- if 'read_key' not in run_query('describe select * from ' ~ relation).columns[0].values() -%}
+        {{ return([]) }}
+    {%- endif -%}
+    {{ return(run_query(
+        'select file_key, read_key from ' ~ relation ~ ' where read_key <> file_key order by file_key').rows) }}
+{%- endmacro %}
+
+{# A key as SQL, exchanged for the right one of a pair where it is the left one. #}
+{% macro exchanged(key, pairs) -%}
+    {%- if not pairs -%} {{ return(key) }} {%- endif -%}
+    {%- set cases = [] -%}
+    {%- for pair in pairs -%}
+        {%- do cases.append('when ' ~ literal(pair[0]) ~ ' then ' ~ literal(pair[1])) -%}
+    {%- endfor -%}
+    {{ return('case ' ~ key ~ ' ' ~ cases | join(' ') ~ ' else ' ~ key ~ ' end') }}
+{%- endmacro %}
+
 {# Keys of the files in a `…__files` relation, in order of arrival; only those that arrived after a number, if given. #}
 {% macro file_keys(files, after=0) -%}
     {%- if not execute or not load_relation(files) -%} {{ return([]) }} {%- endif -%}
@@ -66,9 +90,9 @@
 {#
   The files of a `…__files` relation as DuckDB takes them literally: SQL literals, one per line, in order of arrival;
   none where there is no file. Written by DuckDB, because a thousand names take Jinja a quarter of a second.
-  The rules are those of lake_uri().
+  The rules are those of lake_uri(). `moved`: see moved_files().
 #}
-{% macro lake_uris(files) -%}
+{% macro lake_uris(files, moved=[]) -%}
     {%- if not execute or not load_relation(files) -%} {{ return(none) }} {%- endif -%}
     {%- set query -%}
     select
@@ -78,7 +102,12 @@
             order by arrival_seq
         ),
         min(uri) filter (where contains(uri, chr(92)) and regexp_matches(uri, '[*?\[]'))
-    from (select arrival_seq, {{ literal(lake_root() ~ '/') }} || file_key as uri from {{ files }})
+    from (
+        select
+            arrival_seq,
+            {{ literal(lake_root() ~ '/') }} || {{ exchanged('file_key', moved) }} as uri
+        from {{ files }}
+    )
     {%- endset -%}
     {%- set found = run_query(query).rows[0] -%}
     {%- if found[1] -%} {%- do lake_uri_refused(found[1]) -%} {%- endif -%}
