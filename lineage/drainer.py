@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from lakehouse.errors import LakehouseError, UnavailableError, first_line
 from lineage.drainer_claims import Claims, Pending, Result
-from lineage.drainer_outage import OUTAGES, Outage, Patience
+from lineage.drainer_outage import OUTAGES, UNPROVEN_FACTOR, Outage, Patience
 from lineage.drainer_repair import lately_delivered, put_right
 from lineage.drainer_senders import Senders, Sent
 from lineage.transport import Answer, Outcome, Transport
@@ -97,6 +97,7 @@ class Drainer:
         self._told = False
         self._jobs_to_check: set[str] = set()
         self._new = True
+        self._once = False
 
     def request_stop(self, *_: object) -> None:
         """Finish the events in flight, note them, return; usable as a signal handler."""
@@ -115,7 +116,7 @@ class Drainer:
         """
         import psycopg2
 
-        lost = 0
+        lost, self._once = 0, once
         try:
             while not self._stop.is_set():
                 try:
@@ -273,12 +274,13 @@ class Drainer:
             proven = answer.outcome is Outcome.UNANSWERED and self.outage.silent_for(event.event_id)
             self._away(answer)
             if proven:
-                return self._bury(item, answer, answered=False)
+                return self._bury(item, answer, answered=0)
             silence = self.outage.silence(event.event_id)
             delay = self._patience.after(silence) if answer.outcome is Outcome.UNANSWERED else 0.0
-            return Result(order_key, event, answer, "pending", False, delay)
+            return Result(order_key, event, answer, "pending", 0, delay)
         if answer.outcome is Outcome.FAILED:
             return self._failed(item, event, answer)
+        answered = self.outage.count(event.event_id) + 1
         self.outage.forget(event.event_id)
         over = self.outage.answered()
         self._pardoned += self.outage.pardoned()
@@ -288,11 +290,11 @@ class Drainer:
                 self._say("The lineage server takes events again.")
             self._told = False
         if answer.outcome is Outcome.REFUSED:
-            return self._bury(item, answer, answered=True)
+            return self._bury(item, answer, answered=answered)
         self.news = self.news or not self.done.delivered  # the server takes events from us: an alert may be over
         self.done.delivered += 1
         self._jobs_to_check.add(event.job)
-        return Result(order_key, event, answer, "delivered", True)
+        return Result(order_key, event, answer, "delivered", answered)
 
     def _failed(self, item: Sent, event: Pending, answer: Answer) -> Result:
         """A 500: the event is tried again, later each time, while others go on; unless they fare no better."""
@@ -300,12 +302,19 @@ class Drainer:
             self._senders.halt.set()
             self._away(answer)
             # No attempt of its own: however long the server is broken, no event dies of it.
-            return Result(item.lane.order_key, event, answer, "pending", False, self.outage.shun(event.event_id))
-        tried = event.attempts + 1
-        if tried >= self.outage.attempts(event.event_id, self._settings.lineage_attempts):
-            return self._bury(item, answer, answered=True)
+            return Result(item.lane.order_key, event, answer, "pending", 0, self.outage.shun(event.event_id))
+        allowed, proven = self._settings.lineage_attempts, self.outage.proven(event.event_id)
+        tried = event.attempts + self.outage.uncounted(event.event_id)
+        if tried >= (allowed if proven else allowed * UNPROVEN_FACTOR) and (proven or not self._once):
+            return self._bury(item, answer, answered=self.outage.count(event.event_id))
+        if self._once and not proven and self.outage.uncounted(event.event_id) >= allowed:
+            # Nothing else to learn from: who comes later finds it as it is, and perhaps a server that is well.
+            self._senders.halt.set()
+            self._away(answer)
+            return Result(item.lane.order_key, event, answer, "pending", 0)
         delay = self._patience.after(2 * tried - 1)  # 1, 4, 16, 60 seconds
-        return Result(item.lane.order_key, event, answer, "pending", True, delay)
+        answered = self.outage.count(event.event_id) if proven else 0
+        return Result(item.lane.order_key, event, answer, "pending", answered, delay)
 
     def _away(self, answer: Answer) -> None:
         began = self.outage.begin(answer, time.monotonic())
@@ -314,7 +323,7 @@ class Drainer:
             self._told = True
             self._say(f"The lineage server takes no events ({_described(answer)}); they are kept and tried again.")
 
-    def _bury(self, item: Sent, answer: Answer, *, answered: bool) -> Result:
+    def _bury(self, item: Sent, answer: Answer, *, answered: int) -> Result:
         event = item.event
         if event is None:
             raise ValueError("nothing was sent")

@@ -149,7 +149,7 @@ class Result:
         order_key, event: which.
         answer: what came of the attempt.
         status: ``delivered``, ``dead`` or still ``pending``.
-        answered: whether it counts as an attempt: the server said something about this event.
+        answered: how many attempts it counts as: how often the server said something about this event.
         delay: seconds until it may be tried again.
     """
 
@@ -157,7 +157,7 @@ class Result:
     event: Pending
     answer: Answer
     status: str
-    answered: bool
+    answered: int
     delay: float = 0.0
 
     @property
@@ -256,7 +256,7 @@ class Claims:
                     "ids": [item.event.event_id for item in results],
                     "order_keys": [item.order_key for item in results],
                     "statuses": [item.status for item in results],
-                    "answered": [int(item.answered) for item in results],
+                    "answered": [item.answered for item in results],
                     "codes": [item.answer.status for item in results],
                     "errors": [item.error for item in results],
                     "delays": [item.delay for item in results],

@@ -15,7 +15,7 @@ SILENT_ATTEMPTS = 20
 BROKEN_EVENTS = 5
 """So many different events answered with 500 and none with anything better: the server is broken, not the events."""
 UNPROVEN_FACTOR = 3
-"""An event is given so many times the attempts while nothing else was delivered since it first failed."""
+"""An event is given so many times the attempts by one drainer while nothing else was taken since it first failed."""
 LONGEST_SHUNNED_SECONDS = 3600.0
 """An event that was tried while the server was broken waits so long at most before it is tried again meanwhile."""
 LONGEST_ASKED_SECONDS = 3600.0
@@ -55,6 +55,7 @@ class Outage:
         self._answers = 0
         self._silent: dict[int, tuple[int, int]] = {}
         self._failed: dict[int, int] = {}
+        self._uncounted: dict[int, int] = {}
         self._failing: set[int] = set()
         self._shunned: dict[int, int] = {}
         self.failures = 0
@@ -100,8 +101,12 @@ class Outage:
     def failed(self, event_id: int) -> bool:
         """The server answered this event with 500; return whether it does so with everything."""
         self._failed.setdefault(event_id, self._answers)
+        self._uncounted[event_id] = self._uncounted.get(event_id, 0) + 1
         self._failing.add(event_id)
-        return len(self._failing) >= BROKEN_EVENTS
+        broken = len(self._failing) >= BROKEN_EVENTS
+        if broken:
+            self._uncounted.clear()  # it was the server each time
+        return broken
 
     def shun(self, event_id: int) -> float:
         """Seconds before this event is tried again while the server is broken.
@@ -119,17 +124,29 @@ class Outage:
         self._shunned.clear()
         return found
 
-    def attempts(self, event_id: int, allowed: int) -> int:
-        """Attempts at an event that is answered with 500 before it is a dead letter.
+    def proven(self, event_id: int) -> bool:
+        """Whether an event that is answered with 500 is at fault: others were taken since it first was.
 
-        Where others were taken since it first failed, the event is at fault. Where none was, perhaps the server is: a
-        lineage server whose database is down answers 500 to everything.
+        Where none was, perhaps the server is: a lineage server whose database is down answers 500 to everything.
         """
-        return allowed if self._answers > self._failed.get(event_id, self._answers) else allowed * UNPROVEN_FACTOR
+        return self._answers > self._failed.get(event_id, self._answers)
+
+    def uncounted(self, event_id: int) -> int:
+        """Attempts at this event that were answered with 500 and are not noted with it.
+
+        They are noted once something is proven: what short-lived drainers, one after the other, note during one outage
+        would add up to the event's fault.
+        """
+        return self._uncounted.get(event_id, 0)
+
+    def count(self, event_id: int) -> int:
+        """The same, which are being noted now."""
+        return self._uncounted.pop(event_id, 0)
 
     def forget(self, event_id: int) -> None:
         """The event is done with."""
         self._silent.pop(event_id, None)
         self._failed.pop(event_id, None)
+        self._uncounted.pop(event_id, None)
         self._failing.discard(event_id)
         self._shunned.pop(event_id, None)

@@ -11,7 +11,7 @@ Examples:
   OPENLINEAGE_URL=http://127.0.0.1:5000 lakehouse lineage drain --once
   lakehouse lineage drain                          until Ctrl-C or SIGTERM
 Exit codes with --once: 0 everything was delivered · 1 the server refused events · 2 no server is set, or wrongly ·
-4 the server is away; what it has not taken stays where it is.
+4 the server is away, or broken; what it has not taken stays where it is.
 """
 )
 @click.option("--once", is_flag=True, help="Stop when nothing waits any more, or the server is away.")

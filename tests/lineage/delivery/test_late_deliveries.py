@@ -262,4 +262,4 @@ def test_metadata_that_is_replayed_by_its_name_holds_only_what_was_refused_and_r
 
 def _delivered(claims, *lanes):
     done = Answer(Outcome.DELIVERED, 201)
-    claims.record([Result(lane.order_key, item, done, "delivered", True) for lane in lanes for item in lane.events])
+    claims.record([Result(lane.order_key, item, done, "delivered", 1) for lane in lanes for item in lane.events])

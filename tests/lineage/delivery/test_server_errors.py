@@ -6,10 +6,12 @@ import itertools
 import threading
 import time
 
+import pytest
 from delivering import until
 from obedient_server import Reply
-from sample_events import event, run_of, statuses
+from sample_events import ask, event, run_of, statuses
 
+from lakehouse.errors import UnavailableError
 from lineage import outbox as box
 from lineage.drainer_outage import BROKEN_EVENTS, Outage, Patience
 
@@ -60,7 +62,7 @@ def test_no_attempt_is_counted_and_nothing_dies_however_long_a_server_answers_50
     thread.start()
     until(lambda: drainer.outage.failures >= 100, 60, "a long outage")
     assert set(statuses(outbox).values()) == {"pending"}
-    assert sum(item.attempts for item in box.events(outbox)) == BROKEN_EVENTS - 1  # before it was known
+    assert sum(item.attempts for item in box.events(outbox)) == 0, "nor of those before it was known"
     assert len(set(server.keys)) >= 10  # one run after the other is asked about
     server.reply = lambda event, arrival: Reply()
     until(lambda: set(statuses(outbox).values()) == {"delivered"}, 10, "delivered")
@@ -109,9 +111,46 @@ def test_poison_at_the_head_of_many_runs_starves_no_other_run_and_dies_when_othe
 def test_a_lone_event_that_is_answered_with_500_gets_more_attempts_before_it_is_given_up(outbox, server, drain):
     box.put(outbox, run_of("run-1", ["dim_batch"]), run_id="run-1")
     server.reply = lambda event, arrival: Reply(500 if event["number"] == 0 else 201)
-    done = drain(lineage_attempts=2).run(once=True)
-    assert (done.delivered, done.dead) == (3, 1)
+    drainer = drain(lineage_attempts=2)
+    thread = threading.Thread(target=drainer.run)
+    thread.start()
+    until(lambda: drainer.done.delivered == 3, 30, "what follows it")
+    drainer.request_stop()
+    thread.join(10)
+    assert drainer.done.dead == 1
+    assert [item.attempts for item in box.events(outbox)] == [6, 1, 1, 1]
     assert server.keys == ["run-1/0/START"] * 6 + ["run-1/1/START", "run-1/2/COMPLETE", "run-1/3/COMPLETE"]
+
+
+@pytest.mark.parametrize("runs", [1, BROKEN_EVENTS - 1, 3 * BROKEN_EVENTS])
+def test_drainers_that_run_once_each_bury_nothing_through_an_outage_however_many_there_are(outbox, server, drain, runs):
+    """As of a cron table: each knows of its own attempts only, and what they note must not add up."""
+    for number in range(runs):
+        box.put(outbox, run_of(f"run-{number:02d}", ["dim_batch"]), run_id=None)
+    server.reply = lambda event, arrival: Reply(500, "could not connect to the database")
+    for _ in range(8):
+        with pytest.raises(UnavailableError, match="HTTP 500: could not connect to the database"):
+            drain(lineage_attempts=2).run(once=True)
+        ask(outbox, "update data_platform.lineage_outbox set next_attempt_at = now()")  # some minutes later
+    assert set(statuses(outbox).values()) == {"pending"}
+    assert {item.attempts for item in box.events(outbox)} == {0}
+    server.reply = lambda event, arrival: Reply()
+    done = drain(lineage_attempts=2).run(once=True)
+    assert done.dead == 0
+    assert set(statuses(outbox).values()) == {"delivered"}
+
+
+def test_poison_that_a_drainer_left_behind_dies_when_a_later_one_gets_others_through(outbox, server, drain):
+    box.put(outbox, run_of("bad", ["dim_batch"]), run_id=None)
+    server.reply = lambda event, arrival: Reply(500 if event["key"] == "bad/0/START" else 201, "NullPointerException")
+    with pytest.raises(UnavailableError, match="HTTP 500: NullPointerException"):
+        drain(lineage_attempts=2).run(once=True)
+    box.put(outbox, run_of("good", ["dim_batch"]), run_id=None)
+    done = drain(lineage_attempts=2).run(once=True)
+    assert done.dead == 1
+    assert sorted(statuses(outbox).values()) == ["dead"] + ["delivered"] * 7
+    (dead,) = box.events(outbox, status="dead")
+    assert (dead.key, dead.attempts) == ("bad/0/START", 2)
 
 
 def test_a_500_that_passes_leaves_no_trace(outbox, server, drain):
