@@ -14,7 +14,7 @@ import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import boto3
@@ -55,16 +55,33 @@ def s3_settings(endpoint: str, data_dir: Path, **changes) -> Settings:
     return Settings(_env_file=None, **(values | changes))
 
 
+def lake_variables(endpoint: str) -> dict[str, str]:
+    """The environment of a platform whose lake is there."""
+    return {
+        "LAKEHOUSE_LAKE_URL": f"s3://{BUCKET}/prod",
+        "LAKEHOUSE_S3_ENDPOINT": endpoint,
+        "LAKEHOUSE_S3_ACCESS_KEY": ACCESS_KEY,
+        "LAKEHOUSE_S3_SECRET_KEY": SECRET_KEY,
+    }
+
+
+def _make_bucket(endpoint: str) -> None:
+    with closing(client(endpoint)) as store:
+        store.create_bucket(Bucket=BUCKET)
+
+
 @contextmanager
 def moto_server() -> Iterator[str]:
-    """Moto's S3 in a thread; yields its endpoint."""
+    """Moto's S3 in a thread, with an empty bucket; yields its endpoint."""
     from moto.server import ThreadedMotoServer
 
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     try:
         host, port = server.get_host_and_port()
-        yield f"http://{host}:{port}"
+        endpoint = f"http://{host}:{port}"
+        _make_bucket(endpoint)
+        yield endpoint
     finally:
         server.stop()
 
@@ -78,7 +95,7 @@ def minio_binary() -> str | None:
 
 @contextmanager
 def minio_server(folder: Path) -> Iterator[str]:
-    """A real MinIO on a free port; yields its endpoint.
+    """A real MinIO on a free port, with an empty bucket; yields its endpoint.
 
     Where Go is there the binary can be built, so its absence is a failure; elsewhere the test is skipped.
     """
@@ -110,6 +127,7 @@ def minio_server(folder: Path) -> Iterator[str]:
                 pytest.fail(f"MinIO did not start: {log.read_text()}")
             if server.poll() is not None:
                 pytest.fail(f"MinIO ended at once: {log.read_text()}")
+            _make_bucket(endpoint)
             yield endpoint
         finally:
             server.terminate()

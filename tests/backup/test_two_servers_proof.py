@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from contents import differences, everything
 from lives import live
-from object_stores import ACCESS_KEY, BUCKET, SECRET_KEY, client, minio_server
+from object_stores import lake_variables, minio_server
 from platforms import Platform, a_platform, free_port
 
 from lakehouse import postgres
@@ -63,15 +63,7 @@ def test_two_servers_and_a_lake_on_minio(tmp_path):
         a_server() as other_marts,
         a_platform() as platform,
     ):
-        with contextlib.closing(client(endpoint)) as store:
-            store.create_bucket(Bucket=BUCKET)
-        platform.variables |= {
-            "LAKEHOUSE_LAKE_URL": f"s3://{BUCKET}/prod",
-            "LAKEHOUSE_S3_ENDPOINT": endpoint,
-            "LAKEHOUSE_S3_ACCESS_KEY": ACCESS_KEY,
-            "LAKEHOUSE_S3_SECRET_KEY": SECRET_KEY,
-            "LAKEHOUSE_ACCEPT_STALE": "true",
-        }
+        platform.variables |= lake_variables(endpoint) | {"LAKEHOUSE_ACCEPT_STALE": "true"}
         use(platform, state, marts)
         live(platform)
         then = values(platform)

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 
 import pytest
 from figures import SMALL
-from object_stores import ACCESS_KEY, BUCKET, SECRET_KEY, client, minio_server, moto_server
+from object_stores import lake_variables, minio_server, moto_server
 
 
 def _on_s3(platform, endpoint: str) -> None:
-    with contextlib.closing(client(endpoint)) as store:
-        store.create_bucket(Bucket=BUCKET)
-    platform.variables |= {
-        "LAKEHOUSE_LAKE_URL": f"s3://{BUCKET}/prod",
-        "LAKEHOUSE_S3_ENDPOINT": endpoint,
-        "LAKEHOUSE_S3_ACCESS_KEY": ACCESS_KEY,
-        "LAKEHOUSE_S3_SECRET_KEY": SECRET_KEY,
-    }
+    platform.variables |= lake_variables(endpoint)
     platform.sample(*SMALL, "--broken", "truncated")
     assert platform.status_of(platform.run())["mart_bioreactor_overview"] == "built"
     again = platform.status_of(platform.run())

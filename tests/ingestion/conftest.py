@@ -56,14 +56,12 @@ def settings(server, state, tmp_path) -> Settings:
 @pytest.fixture(scope="session")
 def moto_endpoint():
     with object_stores.moto_server() as endpoint:
-        object_stores.client(endpoint).create_bucket(Bucket=object_stores.BUCKET)
         yield endpoint
 
 
 @pytest.fixture(scope="session")
 def minio_endpoint(tmp_path_factory):
     with object_stores.minio_server(tmp_path_factory.mktemp("minio")) as endpoint:
-        object_stores.client(endpoint).create_bucket(Bucket=object_stores.BUCKET)
         yield endpoint
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from object_stores import BUCKET, client, moto_server, s3_settings
+from object_stores import moto_server, s3_settings
 from working import until
 
 from ingestion.watch import zones
@@ -112,8 +112,6 @@ def test_a_lake_that_cannot_be_listed_is_told_once_and_again_when_it_can(tmp_pat
 
 def test_the_listing_of_a_bucket_tells(tmp_path, bell):
     with moto_server() as endpoint:
-        store = client(endpoint)
-        store.create_bucket(Bucket=BUCKET)
         settings = s3_settings(endpoint, tmp_path)
         lake = open_lake(settings)
         with ZoneWatch(lake, [ZONE], bell, look_seconds=0.1) as watch:
@@ -123,4 +121,3 @@ def test_the_listing_of_a_bucket_tells(tmp_path, bell):
             assert bell.wait(5)
             _settle(bell)
             assert not bell.wait(0.4)
-        store.close()
