@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TextIO
 
 from lakehouse.errors import BusyError
+from lakehouse.locks import is_held, try_lock
 
 POLL_SECONDS = 0.1
 
@@ -43,14 +44,7 @@ def lock_file(warehouse: Path) -> Path:
 def holder(warehouse: Path) -> Holder | None:
     """Who holds the exclusive lock right now, or None."""
     path = lock_file(warehouse)
-    if not path.exists():
-        return None
-    with path.open("rb") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return _read_holder(path)
-        return None
+    return _read_holder(path) if is_held(path) else None
 
 
 @contextlib.contextmanager
@@ -113,7 +107,7 @@ def _locked(
     with path.open("a+", encoding="utf-8") as handle, path.with_name(path.name + ".next").open("a") as door:
         # At the door first: who has just let go must not overtake who waits, nor readers one after another a writer.
         for wanted, how in ((door, fcntl.LOCK_EX), (handle, kind)):
-            while not _try(wanted, how):
+            while not try_lock(wanted, how):
                 who = _read_holder(path)
                 if time.monotonic() >= deadline:
                     raise BusyError(
@@ -130,14 +124,6 @@ def _locked(
             yield handle
         finally:
             fcntl.flock(handle, fcntl.LOCK_UN)
-
-
-def _try(handle: TextIO, how: int) -> bool:
-    try:
-        fcntl.flock(handle, how | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _read_holder(path: Path) -> Holder | None:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lakehouse.errors import BusyError, LakehouseError
+from lakehouse.locks import is_used, open_lock, try_lock
 from lakehouse.postgres import binaries, cluster, locks, passfile, ports, server
 from lakehouse.postgres.home import Home, locate
 from lakehouse.settings import Settings
@@ -63,7 +64,7 @@ def running(settings: Settings) -> Iterator[None]:
         yield
         return
     home = locate(settings)
-    users = locks.open_lock(home.users_lock)
+    users = open_lock(home.users_lock)
     try:
         fcntl.flock(users, fcntl.LOCK_SH)  # waits only while the last user stops the server
         if not _joinable(home, settings.postgres_port):
@@ -93,7 +94,7 @@ def stop(settings: Settings, *, force: bool = False) -> bool:
     with locks.exclusive(home.start_lock, timeout=LOCK_SECONDS):
         if not server.alive(home):
             return False
-        if not force and locks.is_used(home.users_lock):
+        if not force and is_used(home.users_lock):
             raise BusyError(
                 "The embedded Postgres is in use by another process.",
                 remedy="End `lakehouse up` or the running pipeline first; the server then stops by itself.",
@@ -153,7 +154,7 @@ def _in_use(home: Home) -> bool:
     try:
         # Looking takes the users' lock for a moment; under the start lock no leaver can mistake us for a user.
         with locks.exclusive(home.start_lock, timeout=0):
-            return locks.is_used(home.users_lock)
+            return is_used(home.users_lock)
     except BusyError:
         return True  # someone is coming or going
 
@@ -200,7 +201,7 @@ def _leave(home: Home, users: int) -> None:
     try:
         # Blocking, since another leaver may hold it who sees that we are still here and leaves the stopping to us.
         with locks.exclusive(home.start_lock, timeout=LOCK_SECONDS):
-            if locks.try_lock(users, fcntl.LOCK_EX) and server.alive(home):
+            if try_lock(users, fcntl.LOCK_EX) and server.alive(home):
                 server.stop(home)
     except LakehouseError as error:
         log.warning("%s", error)

@@ -1,6 +1,6 @@
-"""Thin helpers over ``flock``: locks that the kernel frees when their holder dies.
+"""The lock of those who start, stop or place the embedded server: one after the other.
 
-Each open file has its own lock, so two users in one process count as two.
+What belongs here: waiting for it. What does not: locking itself (:mod:`lakehouse.locks`).
 """
 
 from __future__ import annotations
@@ -12,55 +12,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from lakehouse.errors import BusyError, ConfigError
+from lakehouse.errors import BusyError
+from lakehouse.locks import open_lock, try_lock
 
 POLL_SECONDS = 0.02
-
-
-def open_lock(path: Path) -> int:
-    """Open (create) a lock file and return its descriptor; programs we start do not inherit it.
-
-    Raises:
-        ConfigError: the file belongs to someone else.
-    """
-    try:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    except PermissionError as error:
-        raise ConfigError(
-            f"The embedded Postgres in {path.parent} belongs to another user.",
-            remedy="Run as the user that made it, or point LAKEHOUSE_DATA_DIR to a folder of yours.",
-        ) from error
-
-
-def try_lock(handle: int, kind: int) -> bool:
-    """Take the lock (``fcntl.LOCK_SH`` or ``LOCK_EX``) if it is free now; say whether it was."""
-    try:
-        fcntl.flock(handle, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def is_held(path: Path) -> bool:
-    """Whether somebody holds ``path`` exclusively; looking disturbs nobody who looks too."""
-    if not path.exists():
-        return False
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        return not try_lock(handle, fcntl.LOCK_SH)
-    finally:
-        os.close(handle)
-
-
-def is_used(path: Path) -> bool:
-    """Whether somebody holds ``path`` in any way."""
-    if not path.exists():
-        return False
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        return not try_lock(handle, fcntl.LOCK_EX)
-    finally:
-        os.close(handle)
 
 
 @contextlib.contextmanager

@@ -21,7 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lakehouse.errors import LakehouseError
-from lakehouse.postgres import locks, ports
+from lakehouse.locks import is_held, open_lock
+from lakehouse.postgres import ports
 from lakehouse.postgres.cluster import clean_environment
 from lakehouse.postgres.home import Home
 from lakehouse.postgres.passfile import HOST
@@ -59,7 +60,7 @@ class Postmaster:
 
 def alive(home: Home) -> bool:
     """Whether any process of the server lives."""
-    return locks.is_held(home.server_lock)
+    return is_held(home.server_lock)
 
 
 def postmaster(home: Home) -> Postmaster | None:
@@ -82,7 +83,7 @@ def start(home: Home, programs: Path, port: int) -> None:
     (home.cluster / "postmaster.pid").unlink(missing_ok=True)  # nothing lives, so it is stale; its pid may be reused
     _rotate(home.log)
     offset = home.log.stat().st_size if home.log.exists() else 0
-    token = locks.open_lock(home.server_lock)
+    token = open_lock(home.server_lock)
     try:
         fcntl.flock(token, fcntl.LOCK_EX)
         options = " ".join(f"-c {shlex.quote(f'{name}={value}')}" for name, value in OPTIONS.items())

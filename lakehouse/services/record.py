@@ -16,6 +16,7 @@ from typing import Any
 
 from lakehouse.errors import BusyError
 from lakehouse.kernel import boot_id, start_time
+from lakehouse.locks import is_held, try_lock
 from lakehouse.services import child
 from lakehouse.settings import Settings
 
@@ -33,14 +34,12 @@ def only_one(settings: Settings) -> Iterator[None]:
     settings.data_path.mkdir(parents=True, exist_ok=True)
     path = _lock(settings)
     with path.open("a+", encoding="utf-8") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not try_lock(handle, fcntl.LOCK_EX):
             who = path.read_text(encoding="utf-8").strip() or "unknown"
             raise BusyError(
                 f"`lakehouse up` runs already on this data folder (process {who}).",
                 remedy=f"Use it at http://127.0.0.1:{settings.webserver_port}, or end it with Ctrl-C (`kill {who}`).",
-            ) from None
+            )
         handle.truncate(0)
         handle.write(str(os.getpid()))
         handle.flush()
@@ -49,15 +48,7 @@ def only_one(settings: Settings) -> Iterator[None]:
 
 def runs(settings: Settings) -> bool:
     """Whether a `lakehouse up` holds this data folder."""
-    path = _lock(settings)
-    if not path.exists():
-        return False
-    with path.open("rb") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
+    return is_held(_lock(settings))
 
 
 def write(settings: Settings, services: Sequence[dict[str, Any]]) -> None:

@@ -16,7 +16,7 @@ from ingestion.watch.zones import ZoneWatch
 from lakehouse import postgres
 from lakehouse.code_version import code_version
 from lakehouse.errors import BusyError
-from lakehouse.postgres.locks import open_lock, try_lock
+from lakehouse.locks import open_lock, try_lock
 from lakehouse.settings import Settings
 from lakehouse.storage import open_lake
 from orchestration.arrivals import downstream
