@@ -146,4 +146,4 @@ def test_the_database_of_another_user_is_refused_by_name(data):
             return "it was used"
         return "no error"
 
-    assert "belongs to another user" in as_nobody(work)
+    assert f"The lock {data}/data/postgres/users.lock belongs to another user." in as_nobody(work)
