@@ -13,6 +13,7 @@ from dagster import (
     AssetSelection,
     BetaWarning,
     DagsterError,
+    DagsterEvent,
     DagsterInstance,
     Definitions,
     JobDefinition,
@@ -26,6 +27,7 @@ from lakehouse.postgres.connect import connect_state
 from lakehouse.settings import Settings
 from orchestration import names, progress
 from orchestration.instance import prepare_home
+from orchestration.lineage.failures import of_step
 from orchestration.options import RunOptions
 from orchestration.processes import run_tags
 from orchestration.reaper import reap
@@ -37,6 +39,7 @@ SELECTION_HELP = (
 )
 log = logging.getLogger(__name__)
 
+INTERRUPTED = "It was interrupted. What was finished is kept; the next run does the rest."
 REAP_SECONDS = 10.0
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -111,11 +114,8 @@ def run(
         summary.seconds = time.monotonic() - began
         for event in result.all_events:
             if event.is_step_failure:
-                data = event.step_failure_data
-                failure = data.user_failure_data
-                summary.errors.append(
-                    failure.description if failure and failure.description else data.error_display_string
-                )
+                failure = event.step_failure_data.user_failure_data
+                summary.errors.append(_reason(event))
                 summary.blocked |= bool(failure and "blocked" in failure.metadata)
         reported = {line.asset for line in summary.lines}
         layers = asset_layers(defs)
@@ -124,6 +124,15 @@ def run(
                 status = "blocked" if summary.blocked else "skipped"
                 summary.lines.append(progress.AssetLine(name, layers[name], status))
     return summary
+
+
+def _reason(event: DagsterEvent) -> str:
+    """What people read of a failed step: its own words; a stack trace only where nobody has words for it."""
+    if of_step(event).interrupted:
+        return INTERRUPTED
+    data = event.step_failure_data
+    failure = data.user_failure_data
+    return failure.description if failure and failure.description else data.error_display_string
 
 
 def keep_connections(instance: DagsterInstance) -> None:
